@@ -1,0 +1,1 @@
+"""Benchmarks: what the models cost on a device, measured against alternatives."""

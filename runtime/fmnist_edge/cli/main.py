@@ -1,0 +1,98 @@
+"""The entry point: finds the command, and is the one place where errors become a line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from fmnist_edge.cli.options import common_options, is_debugging, wanted_color
+from fmnist_edge.errors import EXIT_FAILED, EXIT_OK, FmnistEdgeError
+
+# In the order that --help lists them. Each is a module of this package with a function `command`.
+COMMANDS: Final = ("classify", "info", "verify", "data", "train", "convert", "compare")
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, or listed by --help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command, or None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"fmnist_edge.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; turn what goes wrong into one line on standard error and an exit code."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except FmnistEdgeError as error:
+            _report(error, is_debugging(ctx), str(error))
+            ctx.exit(error.exit_code)
+        except BrokenPipeError:
+            _silence_stdout()
+            ctx.exit(EXIT_OK)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            detail = f"{type(error).__name__}: {error}".splitlines()[0]
+            _report(error, is_debugging(ctx), f"unexpected {detail} (run again with --debug to see where)")
+            ctx.exit(EXIT_FAILED)
+
+
+def _report(error: Exception, debug: bool, line: str) -> None:
+    """Print the error for people: one line, or the traceback where --debug asks for it."""
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    click.echo(f"Error: {' '.join(line.splitlines())}", err=True)
+
+
+def _silence_stdout() -> None:
+    """Let the interpreter's last flush go nowhere: the reader has closed the pipe and wants no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from fmnist_edge.cli.version_line import version_line
+
+    click.echo(version_line())
+    ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Print the versions of package, model and onnxruntime.",
+)
+@common_options
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Classify images of clothes with a small int8 ONNX network, and make, check and measure such networks.
+
+    Exit codes: 0 all well; 1 some input failed, or a gate, comparison or verification did not hold;
+    2 wrong usage; 3 no usable model or data, or it could not be fetched.
+    """
+    ctx.color = wanted_color()
+
+
+def main() -> None:
+    """Run the command line (the `fmnist-edge` script)."""
+    cli(prog_name="fmnist-edge")

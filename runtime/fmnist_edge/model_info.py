@@ -1,0 +1,65 @@
+"""The shipped model files, and what a model file says of itself. Imports no numpy and no onnxruntime."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from fmnist_edge.errors import ModelError
+
+MODELS: Final = Path(__file__).parent / "models"
+EMBEDDED_CLASSIFIER: Final = MODELS / "fmnist-mlp.int8.onnx"
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits. Raises ModelError if it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"cannot read model {path}: {error.strerror}") from error
+
+
+def side_json_path(model: Path) -> Path:
+    """Return where the JSON beside a model file lies (browsers cannot read the metadata inside)."""
+    return model.with_suffix(".json")
+
+
+def vectors_path(model: Path) -> Path:
+    """Return where the self-test vectors of a model file lie."""
+    return model.with_suffix(".vectors.json")
+
+
+def read_side_json(model: Path) -> dict[str, Any]:
+    """Return the facts that stand beside a model file. Raises ModelError if missing or damaged."""
+    return _read_json(side_json_path(model), "description")
+
+
+def read_vectors(model: Path) -> dict[str, Any]:
+    """Return the self-test vectors that stand beside a model file. Raises ModelError if missing or damaged."""
+    return _read_json(vectors_path(model), "self-test vectors")
+
+
+def _read_json(path: Path, what: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"the {what} {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelError(f"the {what} {path} is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"the {what} {path} should hold one JSON object")
+    return content
+
+
+def facts_from_metadata(metadata: dict[str, str]) -> dict[str, Any]:
+    """Decode a model's metadata_props: values are JSON where they parse as JSON, else plain text."""
+    return {key: _decoded(value) for key, value in metadata.items()}
+
+
+def _decoded(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

@@ -1,0 +1,1 @@
+"""Training: from the dataset to a Keras file. Needs the extra [train]."""
