@@ -1,0 +1,124 @@
+"""Rounding a kernel to int8 so that no CPU's 16-bit pair sums saturate and the layer's output hardly moves.
+
+x86 CPUs without VNNI multiply uint8 activations with int8 weights in adjacent pairs and add the two products
+in a saturating 16-bit integer. With relu(w[2k]) + relu(w[2k+1]) <= 128, and the same for -w, the largest pair
+sum is 128 * 255 = 32640 <= 32767, so nothing ever saturates and every CPU computes the same integers.
+Weights of -128 overflow on Arm CPUs without dot product instructions, so the range is -127..127.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64 = NDArray[np.float64]
+
+WEIGHT_LIMIT: Final = 127
+PAIR_LIMIT: Final = 128
+# Share of the mean diagonal added to the Hessian before inversion (Frantar et al. 2022, GPTQ, section 3.3).
+DAMPING: Final = 0.01
+# Scales tried for each output channel, relative to the smallest one that holds the bounds without clipping.
+SCALE_FACTORS: Final = (0.9, 0.95, 1.0)
+SCALE_BITS: Final = 16  # scales are rounded to so many significant bits, so that they are equal everywhere
+
+
+@dataclass(frozen=True)
+class IntegerKernel:
+    """An int8 kernel with one scale for each output channel: kernel = values * scales."""
+
+    values: NDArray[np.int8]
+    """int8 [inputs, outputs], within the bounds above."""
+    scales: NDArray[np.float32]
+    """float32 [outputs], positive, 16 significant bits."""
+
+
+def round_scale(scale: Float64 | float) -> Float64:
+    """Round positive scales to 16 significant bits (float32 represents them exactly)."""
+    fraction, exponent = np.frexp(np.asarray(scale, np.float64))
+    return np.asarray(np.ldexp(np.rint(np.ldexp(fraction, SCALE_BITS)), exponent - SCALE_BITS), np.float64)
+
+
+def pair_sums(kernel: NDArray[np.generic]) -> Float64:
+    """Return, for each output channel, the largest sum of same-sign weights in a pair of adjacent inputs.
+
+    `kernel` is [inputs, outputs] with an even number of inputs; the result is float64 [outputs].
+    """
+    wide = kernel.astype(np.float64)
+    sums = [np.maximum(side[0::2], 0) + np.maximum(side[1::2], 0) for side in (wide, -wide)]
+    return np.asarray(np.maximum(sums[0].max(axis=0), sums[1].max(axis=0)), np.float64)
+
+
+def keeps_bounds(values: NDArray[np.int8]) -> bool:
+    """Tell whether an int8 kernel gives the same integers on every CPU."""
+    return bool(values.min() >= -WEIGHT_LIMIT and pair_sums(values).max() <= PAIR_LIMIT)
+
+
+def smallest_scales(kernel: Float64, *, bounded: bool = True) -> Float64:
+    """Return the smallest scale of each output channel that holds the bounds without clipping."""
+    scales = np.abs(kernel).max(axis=0) / WEIGHT_LIMIT
+    if bounded:
+        scales = np.maximum(scales, pair_sums(kernel) / PAIR_LIMIT)
+    return np.maximum(scales, np.finfo(np.float32).tiny)
+
+
+def round_kernel(kernel: Float64, hessian: Float64) -> IntegerKernel:
+    """Round a float kernel [inputs, outputs] to int8, choosing scales and roundings for the least output error.
+
+    `hessian` is X^T X [inputs, inputs] of the layer's inputs X on calibration images. For each output channel
+    the scale with the smallest expected squared error e^T H e is taken, where e is the weight error.
+    """
+    candidates = []
+    for factor in SCALE_FACTORS:
+        scales = round_scale(smallest_scales(kernel) * factor)
+        values = compensated_rounding(kernel, hessian, scales)
+        candidates.append((values, scales, output_error(kernel - values * scales, hessian)))
+    best = np.argmin([error for _, _, error in candidates], axis=0)
+    channels = np.arange(kernel.shape[1])
+    values = np.stack([values for values, _, _ in candidates])[best, :, channels].T
+    scales = np.stack([scales for _, scales, _ in candidates])[best, channels]
+    return IntegerKernel(np.ascontiguousarray(values.astype(np.int8)), scales.astype(np.float32))
+
+
+def output_error(error: Float64, hessian: Float64) -> Float64:
+    """Return e^T H e for each column e of a weight error [inputs, outputs]: float64 [outputs]."""
+    return np.asarray(np.einsum("io,io->o", error, hessian @ error), np.float64)
+
+
+def compensated_rounding(kernel: Float64, hessian: Float64, scales: Float64) -> Float64:
+    """Round weight by weight; what a rounding adds to the output, the weights still to come take away.
+
+    After GPTQ (Frantar et al. 2022, algorithm 1), with two differences: inputs come in pairs, busiest pair
+    first, and the second of a pair is clamped to what the first leaves of the pair bound.
+    Returns integers as float64 [inputs, outputs].
+    """
+    order = _busiest_pairs_first(np.diag(hessian))
+    damped = hessian[np.ix_(order, order)] + DAMPING * np.diag(hessian).mean() * np.eye(len(order))
+    upper = np.linalg.cholesky(np.linalg.inv(damped)).T
+    remaining = kernel[order]
+    rounded = np.zeros_like(remaining)
+    for place in range(len(order)):
+        limit_low, limit_high = _limits(rounded[place - 1] if place % 2 else None)
+        rounded[place] = np.clip(np.rint(remaining[place] / scales), limit_low, limit_high)
+        error = (remaining[place] - rounded[place] * scales) / upper[place, place]
+        remaining[place + 1 :] -= np.outer(upper[place, place + 1 :], error)
+    result = np.empty_like(rounded)
+    result[order] = rounded
+    return result
+
+
+def _busiest_pairs_first(energy: Float64) -> NDArray[np.intp]:
+    """Order inputs by the energy of their pair, keeping pairs (2k, 2k+1) together."""
+    pairs = np.argsort(-(energy[0::2] + energy[1::2]), kind="stable")
+    return np.stack([2 * pairs, 2 * pairs + 1], axis=1).ravel()
+
+
+def _limits(first_of_pair: Float64 | None) -> tuple[Float64 | int, Float64 | int]:
+    """Return what a weight may be: the whole range, or what the first weight of its pair leaves."""
+    if first_of_pair is None:
+        return -WEIGHT_LIMIT, WEIGHT_LIMIT
+    low = np.maximum(-WEIGHT_LIMIT, np.maximum(-first_of_pair, 0) - PAIR_LIMIT)
+    high = np.minimum(WEIGHT_LIMIT, PAIR_LIMIT - np.maximum(first_of_pair, 0))
+    return low, high
