@@ -1,0 +1,74 @@
+# All that a person or CI does with this repository. `make help` lists the targets.
+# Needs Python 3.11 or newer with venv, and make; every target installs what it needs into $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/
+INSTALL := $(RUN)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format models samples constraints wheel clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.runtime  ## install the runtime alone and classify the sample images
+	@$(RUN)fmnist-edge classify samples/*.png
+
+test: $(VENV)/.dev  ## install everything, get the dataset, run all tests
+	@echo "== dataset"
+	@$(RUN)fmnist-edge data fetch
+	@echo "== tests"
+	@$(RUN)python -m pytest
+
+lint: $(VENV)/.dev  ## check style, types and who imports whom
+	@echo "== ruff" && $(RUN)ruff check . && $(RUN)ruff format --check .
+	@echo "== mypy" && $(RUN)mypy
+	@echo "== import-linter" && $(RUN)lint-imports
+
+format: $(VENV)/.dev  ## put the code into the common form
+	@$(RUN)ruff check --fix . ; $(RUN)ruff format .
+
+models: $(VENV)/.dev  ## train and convert the shipped classifier again (about five minutes)
+	$(RUN)fmnist-edge data fetch
+	$(RUN)fmnist-edge train --recipe default --seed 0 -o build/models
+	cp build/models/fmnist-mlp.keras train/artifacts/fmnist-mlp.keras
+	cp build/models/training.json train/artifacts/fmnist-mlp.training.json
+	$(MAKE) convert-models
+
+.PHONY: convert-models
+convert-models: $(VENV)/.dev  ## convert the committed Keras original again
+	$(RUN)fmnist-edge convert train/artifacts/fmnist-mlp.keras -o build/models
+	cp build/models/fmnist-mlp.int8.* runtime/fmnist_edge/models/
+	$(RUN)fmnist-edge verify
+
+samples: $(VENV)/.dev  ## draw the sample images again from the dataset
+	$(RUN)python samples/make_samples.py
+
+wheel: $(VENV)/.dev  ## build the wheel into dist/
+	$(RUN)python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+constraints: $(VENV)/.made  ## write constraints.txt anew: the newest versions that work together
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	{ sed -n '/^#/p' constraints.txt; build/constraints/bin/python -m pip freeze --exclude-editable; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+clean:  ## remove what the targets made (not the dataset)
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fmnist-edge needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
+	@echo "== making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "== installing the runtime"
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "== installing the runtime, TensorFlow and the tools (a minute or two)"
+	@$(INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.runtime
