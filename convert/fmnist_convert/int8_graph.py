@@ -36,15 +36,14 @@ def build_int8(network: IntegerNetwork) -> onnx.ModelProto:
         *_layer(HIDDEN, "output", LOGITS),
         helper.make_node("Softmax", [LOGITS], [OUTPUT_NAME], name="softmax", axis=1),
     ]
-    image = helper.make_tensor_value_info(
-        INPUT_NAME, TensorProto.UINT8, [BATCH_DIMENSION, IMAGE_SIDE, IMAGE_SIDE]
-    )
-    probabilities = helper.make_tensor_value_info(
-        OUTPUT_NAME, TensorProto.FLOAT, [BATCH_DIMENSION, len(LABELS)]
-    )
+    image = helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, [BATCH_DIMENSION, IMAGE_SIDE, IMAGE_SIDE])
+    probabilities = helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, [BATCH_DIMENSION, len(LABELS)])
     graph = helper.make_graph(nodes, "classifier", [image], [probabilities], _initializers(network))
     model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="fmnist-edge"
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="fmnist-edge",
     )
     onnx.checker.check_model(model, full_check=True)
     return model

@@ -93,9 +93,7 @@ def refit_last_layer(network: Network, hidden: Float64, logits: Float64) -> Netw
     missing = logits - (hidden @ network.kernel + network.bias)
     ridge = RIDGE * np.diag(gram).mean() * np.eye(len(gram))
     change = np.linalg.solve(gram + ridge, inputs.T @ missing)
-    return Network(
-        network.hidden_kernel, network.hidden_bias, network.kernel + change[:-1], network.bias + change[-1]
-    )
+    return Network(network.hidden_kernel, network.hidden_bias, network.kernel + change[:-1], network.bias + change[-1])
 
 
 def _gram(steps: NDArray[np.uint8]) -> Float64:

@@ -82,6 +82,4 @@ def _wrong_array(images: object) -> ImageError:
         hint = "convert with images.astype(numpy.uint8) if the values lie in 0..255"
     else:
         hint = "fit the images to 28x28 first, or use classify()"
-    return ImageError(
-        "wrong-array", f"expected uint8 [n, 28, 28], got {images.dtype} {list(images.shape)}; {hint}"
-    )
+    return ImageError("wrong-array", f"expected uint8 [n, 28, 28], got {images.dtype} {list(images.shape)}; {hint}")

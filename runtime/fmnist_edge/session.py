@@ -9,11 +9,11 @@ from typing import Any
 # onnxruntime's official builds report usage (its Privacy.md); a classifier at the edge must not, unless asked to.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-import onnxruntime  # noqa: E402  (the variable above must be set before)
+import onnxruntime
 
-from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME  # noqa: E402
-from fmnist_edge.errors import ModelError  # noqa: E402
-from fmnist_edge.model_info import facts_from_metadata  # noqa: E402
+from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
+from fmnist_edge.errors import ModelError
+from fmnist_edge.model_info import facts_from_metadata
 
 
 def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> Any:
@@ -31,9 +31,7 @@ def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> An
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(
-            str(model), sess_options=options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(str(model), sess_options=options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a dozen types of its own, with no common base
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{model} is not a model that onnxruntime can load: {detail}") from error

@@ -19,15 +19,16 @@ def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         ctx.meta[f"{_META}.{param.name}"] = True
 
 
-def _flag(*names: str, help_text: str) -> Callable[[Function], Function]:
+def _flag(*names: str, help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option(*names, is_flag=True, expose_value=False, callback=_remember, help=help_text)
 
 
 def common_options(function: Function) -> Function:
     """Add -q, -v and --debug. Read them with `is_quiet`, `is_verbose` and `is_debugging`."""
-    function = _flag("--debug", help_text="Show the traceback of an error.")(function)
-    function = _flag("-v", "--verbose", help_text="Say more on standard error.")(function)
-    return _flag("-q", "--quiet", help_text="Say nothing on standard error but errors.")(function)
+    _flag("--debug", help_text="Show the traceback of an error.")(function)
+    _flag("-v", "--verbose", help_text="Say more on standard error.")(function)
+    _flag("-q", "--quiet", help_text="Say nothing on standard error but errors.")(function)
+    return function
 
 
 def is_quiet(ctx: click.Context | None = None) -> bool:

@@ -16,4 +16,6 @@ def version_line() -> str:
         runtime = version("onnxruntime")
     except PackageNotFoundError:
         runtime = "not installed"
-    return f"fmnist-edge {__version__} (model {model['name']} {model['version']}, sha256 {digest}; onnxruntime {runtime})"
+    return (
+        f"fmnist-edge {__version__} (model {model['name']} {model['version']}, sha256 {digest}; onnxruntime {runtime})"
+    )

@@ -1,0 +1,117 @@
+"""What a model file says of itself: the same facts in its metadata, in the JSON beside it, and in its card."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from importlib.metadata import version
+from typing import Any, Final
+
+import onnx
+from fmnist_edge.dataset import SHA256
+
+from fmnist_convert.original import Original
+from fmnist_convert.parity import Parity
+from fmnist_convert.quantize import CALIBRATION, CHOICE, Quantized
+from fmnist_convert.rounding import PAIR_LIMIT, WEIGHT_LIMIT
+from fmnist_edge.contract import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
+from fmnist_edge.model_info import facts_from_metadata
+from fmnist_edge.version import __version__
+
+SCHEMA: Final = 1  # of these facts; raised when a key changes its meaning
+TOOLS: Final = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy")
+
+CONTRACT: Final[dict[str, Any]] = {
+    "kind": "classifier",
+    "labels": list(LABELS),
+    "input": {
+        "name": INPUT_NAME,
+        "dtype": "uint8",
+        "shape": [BATCH_DIMENSION, IMAGE_SIDE, IMAGE_SIDE],
+        "range": [0, 255],
+        "meaning": "grey levels as in Fashion-MNIST: garment bright on black; the scaling by 1/255 is inside",
+    },
+    "output": {
+        "name": OUTPUT_NAME,
+        "dtype": "float32",
+        "shape": [BATCH_DIMENSION, len(LABELS)],
+        "meaning": "softmax probabilities in the order of labels; each row sums to 1",
+    },
+}
+
+
+def general_facts(name: str, model_version: str, original: Original) -> dict[str, Any]:
+    """Return what holds for every form of the model: contract, origin, data, tools, licence."""
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "version": model_version,
+        **CONTRACT,
+        "original": {
+            "sha256": original.sha256,
+            **{key: original.record[key] for key in ("recipe", "seed") if key in original.record},
+        },
+        "dataset": {"name": "Fashion-MNIST", "sha256": dict(SHA256)},
+        "tools": {"fmnist-edge": __version__, **{tool: version(tool) for tool in TOOLS}},
+        "licence": "MIT",
+    }
+
+
+def graph_facts(model: onnx.ModelProto, precision: str) -> dict[str, Any]:
+    """Return what can be read off a graph: precision, opset, IR version, operators with their counts."""
+    counts = Counter(node.op_type for node in model.graph.node)
+    return {
+        "precision": precision,
+        "opset": model.opset_import[0].version,
+        "ir_version": model.ir_version,
+        "nodes": len(model.graph.node),
+        "operators": dict(sorted(counts.items())),
+    }
+
+
+def quantization_facts(quantized: Quantized) -> dict[str, Any]:
+    """Return how the integers were chosen, with the images that were seen."""
+    return {
+        "form": "static QDQ: uint8 activations, int8 weights with a scale for each output channel",
+        "weight_range": [-WEIGHT_LIMIT, WEIGHT_LIMIT],
+        "pair_limit": PAIR_LIMIT,
+        "split": "train",
+        "calibration_indices": _range_text(CALIBRATION),
+        "choice_indices": _range_text(CHOICE),
+        "method": "error-compensated rounding; last layer refitted; choices by least mean squared logit error",
+        "equalization": quantized.equalization,
+        "coverage": quantized.coverage,
+        "logit_mean_squared_error": round(quantized.logit_error, 4),
+    }
+
+
+def accuracy_facts(keras_accuracy: float, optimized: Parity, plain: Parity, gate_held: bool) -> dict[str, Any]:
+    """Return accuracy and parity on the test images, with and without graph optimizations."""
+    return {
+        "split": "test",
+        "keras_accuracy": round(keras_accuracy, 4),
+        "optimized": optimized.as_facts(),
+        "unoptimized": plain.as_facts(),
+        "gate": "held" if gate_held else "not held, written with --allow-worse",
+    }
+
+
+def stamp(model: onnx.ModelProto, facts: dict[str, Any]) -> onnx.ModelProto:
+    """Return a copy with the facts as metadata_props: one entry a key, sorted."""
+    stamped = onnx.ModelProto()
+    stamped.CopyFrom(model)
+    del stamped.metadata_props[:]
+    for key in sorted(facts):
+        stamped.metadata_props.add(key=key, value=_as_text(facts[key]))
+    return stamped
+
+
+def _as_text(value: Any) -> str:
+    """Return plain text as it is, all else as JSON; text that looks like JSON ("1.10") is quoted."""
+    if isinstance(value, str) and facts_from_metadata({"": value}) == {"": value}:
+        return value
+    return json.dumps(value, sort_keys=True)
+
+
+def _range_text(chosen: slice) -> str:
+    return f"{chosen.start}:{chosen.stop}:{chosen.step}"
