@@ -1,0 +1,113 @@
+"""The forms in which `classify` prints its results: each turns a stream of results into pieces of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import click
+
+from fmnist_edge.contract import UNSURE
+from fmnist_edge.prediction import Prediction
+from fmnist_edge.result import DEFAULT_TOP_K, Result, shown_label
+
+CSV_FIELDS: Final = ("path", "label", "index", "confidence", "top", "error_code", "error_message")
+
+
+@dataclass(frozen=True)
+class RowOptions:
+    """What the rows show."""
+
+    top_k: int | None = None
+    """How many classes; None is 1 in text and DEFAULT_TOP_K in the other forms."""
+    min_confidence: float = 0.0
+    """Below it the label is `unsure`."""
+
+    def record(self, result: Result) -> dict[str, Any]:
+        """Return a result as plain values."""
+        return result.as_record(top_k=self.top_k or DEFAULT_TOP_K, min_confidence=self.min_confidence)
+
+
+def text_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
+    """Yield a line for people: `shirt.png: Shirt (87.3 %)`. Errors stand in their place among the answers."""
+    for result in results:
+        if result.prediction is None:
+            answer = click.style(f"error: {printable(str(result.error))}", fg="red")
+        else:
+            answer = _answer(result.prediction, options)
+        yield f"{printable(result.path)}: {answer}\n"
+
+
+def _answer(prediction: Prediction, options: RowOptions) -> str:
+    """Return `Shirt (87.3 %)`, or the best few, or `unsure (43.2 %)`, or `unsure: Shirt (43.2 %), ...`."""
+    shares = [
+        f"{prediction.labels[index]} ({100 * probability:.1f} %)"
+        for index, probability in prediction.top(options.top_k or 1)
+    ]
+    best, rest = shares[0], "".join(f", {share}" for share in shares[1:])
+    if shown_label(prediction, options.min_confidence) != UNSURE:
+        return click.style(best, bold=True) + rest
+    unsure = click.style(UNSURE, fg="yellow")
+    return f"{unsure}: {best}{rest}" if rest else f"{unsure} ({100 * prediction.confidence:.1f} %)"
+
+
+def jsonl_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
+    """Yield an object a line, in ASCII."""
+    import json
+
+    for result in results:
+        yield json.dumps(options.record(result)) + "\n"
+
+
+def json_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
+    """Yield one list of objects, an object a line."""
+    before = "[\n"
+    for row in jsonl_rows(results, options):
+        yield before + row.rstrip("\n")
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def csv_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
+    """Yield a header and a line for each result; `top` is JSON, path and message are escaped as in text."""
+    import json
+
+    yield _csv_line(CSV_FIELDS)
+    for result in results:
+        record = options.record(result)
+        error = record["error"] or {"code": "", "message": ""}
+        answer = [record["label"], record["index"], record["confidence"], json.dumps(record["top"])]
+        yield _csv_line([printable(result.path), *answer, error["code"], printable(error["message"])])
+
+
+def _csv_line(values: Iterable[object]) -> str:
+    import csv
+    import io
+
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(values)
+    return line.getvalue()
+
+
+def printable(text: str) -> str:
+    """Return text that is safe on a terminal and in one line.
+
+    Control characters, line ends, invisible marks and undecodable bytes become escapes such as \\n, \\x1b, \\u202e
+    and \\xff.
+    """
+    return "".join(character if character.isprintable() else _escape(character) for character in text)
+
+
+def _escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte that was not UTF-8 (PEP 383)
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+ROWS: Final[dict[str, Callable[[Iterable[Result], RowOptions], Iterator[str]]]] = {
+    "text": text_rows,
+    "json": json_rows,
+    "jsonl": jsonl_rows,
+    "csv": csv_rows,
+}
