@@ -78,16 +78,16 @@ def _origin(facts: dict[str, Any]) -> str:
         f"- quantization: {quantization['form']}; {quantization['method']}\n"
         f"- calibration: images {quantization['calibration_indices']} of the {quantization['split']} split, choices on "
         f"{quantization['choice_indices']}; the test images were only measured on\n"
-        f"- weights lie in {quantization['weight_range']}, and adjacent pairs sum to at most {quantization['pair_limit']}, "
-        "so every CPU computes the same integers"
+        f"- weights lie in {quantization['weight_range']}, and adjacent pairs sum to at most "
+        f"{quantization['pair_limit']}, so every CPU computes the same integers"
     )
 
 
 def _limits() -> str:
     return (
         "## Limits\n\n"
-        "It knows ten kinds of garments from small, grey, centred catalogue pictures on plain ground, and nothing else: "
-        "it has no answer for 'none of these', confuses shirts with t-shirts, pullovers and coats most, and does not "
+        "It knows ten kinds of garments from small, grey, centred catalogue pictures on plain ground, and nothing "
+        "else: it has no answer for 'none of these', confuses shirts with t-shirts, pullovers and coats most, and does not "
         "work on unprepared photos. Do not use it to decide anything about people."
     )
 

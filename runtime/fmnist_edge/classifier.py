@@ -77,7 +77,7 @@ def _wrong_array(images: object) -> ImageError:
     elif images.ndim == 4 and images.shape[1:] == (IMAGE_SIDE, IMAGE_SIDE, 1):
         hint = "drop the channel dimension: images[..., 0]"
     elif images.dtype != np.uint8 and np.issubdtype(images.dtype, np.floating):
-        hint = "pass the grey levels 0..255 as uint8; the model scales them itself: (images * 255).astype(numpy.uint8) if yours lie in 0..1"
+        hint = "pass grey levels 0..255 as uint8, (images * 255).astype(numpy.uint8) if yours lie in 0..1; the model scales"
     elif images.dtype != np.uint8:
         hint = "convert with images.astype(numpy.uint8) if the values lie in 0..255"
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -67,7 +68,7 @@ def note(message: str) -> None:
 
 def shows_progress() -> bool:
     """Tell whether a progress bar makes sense: a person watches standard error and did not ask for quiet."""
-    return not is_quiet() and click.get_text_stream("stderr").isatty()
+    return not is_quiet() and sys.stderr.isatty()
 
 
 model_option = click.option(

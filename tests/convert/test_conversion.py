@@ -1,0 +1,160 @@
+"""The whole conversion: what it writes, that it can be repeated, and that the shipped file is its result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from fmnist_convert import pipeline
+from fmnist_convert.pipeline import convert
+from fmnist_edge.errors import ModelError, UsageError
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, facts_from_metadata, read_side_json
+
+from .conftest import SHIPPED_KERAS
+
+INT8 = "fmnist-mlp.int8.onnx"
+
+
+def test_int8_is_as_accurate_as_promised_and_agrees_with_keras(conversion: Any) -> None:
+    _keras, fp32, int8, plain = conversion.rows
+    assert conversion.broken == []
+    assert fp32.parity.max_difference <= 1e-5
+    assert int8.accuracy >= 0.895
+    assert int8.parity.agreement >= 0.998
+    assert plain.parity.agreement >= 0.998
+
+
+def test_the_same_original_gives_the_same_bytes_in_one_process(conversion: Any) -> None:
+    assert convert(SHIPPED_KERAS).files == conversion.files
+
+
+def test_the_same_original_gives_the_same_bytes_in_another_process(
+    conversion: Any, tmp_path: Path, script: str
+) -> None:
+    subprocess.run([script, "convert", SHIPPED_KERAS, "-o", tmp_path], check=True, capture_output=True)
+    for name, content in conversion.files.items():
+        assert hashlib.sha256((tmp_path / name).read_bytes()).digest() == hashlib.sha256(content).digest(), name
+
+
+def test_the_shipped_file_is_the_conversion_of_the_committed_original(conversion: Any) -> None:
+    """Graph and integers equal, scales within 1e-6: what holds on any CPU (the bytes hold on one machine)."""
+    shipped, rebuilt = onnx.load(EMBEDDED_CLASSIFIER), onnx.load_from_string(conversion.files[INT8])
+    assert [n.SerializeToString() for n in shipped.graph.node] == [n.SerializeToString() for n in rebuilt.graph.node]
+    for mine, theirs in zip(shipped.graph.initializer, rebuilt.graph.initializer, strict=True):
+        a, b = onnx.numpy_helper.to_array(mine), onnx.numpy_helper.to_array(theirs)
+        assert (mine.name, a.dtype, a.shape) == (theirs.name, b.dtype, b.shape)
+        np.testing.assert_allclose(a, b, rtol=1e-6 if a.dtype == np.float32 else 0)
+
+
+def test_metadata_and_side_json_tell_the_same(conversion: Any) -> None:
+    model = onnx.load_from_string(conversion.files[INT8])
+    inside = facts_from_metadata({entry.key: entry.value for entry in model.metadata_props})
+    beside = json.loads(conversion.files["fmnist-mlp.int8.json"])
+    assert {key: str(beside[key]) for key in ("file", "bytes", "sha256")} == {
+        "file": INT8,
+        "bytes": str(len(conversion.files[INT8])),
+        "sha256": hashlib.sha256(conversion.files[INT8]).hexdigest(),
+    }
+    assert inside == {key: value for key, value in beside.items() if key not in ("file", "bytes", "sha256")}
+
+
+def test_the_facts_name_origin_data_calibration_and_figures(conversion: Any) -> None:
+    facts = json.loads(conversion.files["fmnist-mlp.int8.json"])
+    assert facts["original"]["sha256"] == hashlib.sha256(SHIPPED_KERAS.read_bytes()).hexdigest()
+    assert facts["original"]["recipe"] == "default"
+    assert len(facts["dataset"]["sha256"]) == 4
+    assert facts["quantization"]["calibration_indices"] == "0:55000:5"
+    assert facts["test"]["optimized"]["accuracy"] == round(conversion.rows[2].accuracy, 4)
+    assert facts["operators"]["Gemm"] == 2
+
+
+def test_the_shipped_side_json_describes_the_shipped_file() -> None:
+    facts = read_side_json(EMBEDDED_CLASSIFIER)
+    content = EMBEDDED_CLASSIFIER.read_bytes()
+    assert (facts["bytes"], facts["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_the_card_states_the_figures(conversion: Any) -> None:
+    card = conversion.files["fmnist-mlp.int8.md"].decode()
+    assert f"{conversion.rows[2].accuracy:.4f}" in card
+    assert hashlib.sha256(conversion.files[INT8]).hexdigest() in card
+
+
+def test_a_worse_model_is_not_written_unless_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conversion: Any
+) -> None:
+    """Plant a fault in the rounding (all weights of one unit lost) and run the real command in this process."""
+    from click.testing import CliRunner
+
+    from fmnist_edge.cli.main import cli
+
+    good = pipeline.quantize
+
+    def damaged(network: Any, images: Any) -> Any:
+        result = good(network, images)
+        result.network.hidden_kernel.values[:, :8] = 0
+        return result
+
+    monkeypatch.setattr(pipeline, "quantize", damaged)
+    refused = CliRunner().invoke(cli, ["convert", str(SHIPPED_KERAS), "-o", str(tmp_path)])
+    assert refused.exit_code == 1
+    assert "same label for" in refused.stderr
+    assert "max |dp|" in refused.stdout
+    assert list(tmp_path.iterdir()) == []
+    allowed = CliRunner().invoke(cli, ["convert", str(SHIPPED_KERAS), "-o", str(tmp_path), "--allow-worse"])
+    assert allowed.exit_code == 0
+    assert "parity gate not held" in allowed.stderr
+    facts = json.loads((tmp_path / "fmnist-mlp.int8.json").read_text())
+    assert facts["test"]["gate"].startswith("not held")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"\x00" * 1000])
+def test_a_damaged_original_is_a_model_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.keras"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"broken\.keras"):
+        convert(path)
+
+
+def test_an_original_that_wants_floats_is_refused_with_a_hint(tmp_path: Path) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
+    model.save(tmp_path / "float.keras")
+    with pytest.raises(ModelError, match="put the scaling into the model"):
+        convert(tmp_path / "float.keras")
+
+
+def test_another_network_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    import keras
+
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
+    keras.Sequential([keras.Input((28, 28), dtype="uint8"), *layers]).save(tmp_path / "linear.keras")
+    with pytest.raises(ModelError, match="one ReLU layer"):
+        convert(tmp_path / "linear.keras")
+
+
+def test_a_name_that_leaves_the_folder_is_refused() -> None:
+    with pytest.raises(UsageError, match="plain file name"):
+        convert(SHIPPED_KERAS, name="../evil")
+
+
+def test_a_lambda_layer_is_never_run(tmp_path: Path) -> None:
+    import keras
+
+    flag = tmp_path / "was-run"
+    inputs = keras.Input((28, 28), dtype="uint8")
+    outputs = keras.layers.Lambda(lambda x: (flag.touch(), x)[1], output_shape=(28, 28))(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(10, "softmax")(keras.layers.Flatten()(outputs)))
+    model.save(tmp_path / "lambda.keras")
+    flag.unlink(missing_ok=True)
+    with pytest.raises(ModelError, match="safely"):
+        convert(tmp_path / "lambda.keras")
+    assert not flag.exists()

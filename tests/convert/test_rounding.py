@@ -1,0 +1,96 @@
+"""Rounding: the bounds that make all CPUs equal, and how little the output moves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fmnist_convert.rounding import (
+    PAIR_LIMIT,
+    compensated_rounding,
+    keeps_bounds,
+    output_error,
+    pair_sums,
+    round_kernel,
+    round_scale,
+    smallest_scales,
+)
+
+RANDOM = np.random.default_rng(0)
+
+
+def correlated_inputs(width: int) -> np.ndarray:
+    mixing = RANDOM.normal(size=(width, width))
+    return np.abs(RANDOM.normal(size=(500, width)) @ mixing)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([2, 8, 30]), st.floats(0.01, 100))
+def test_rounded_kernels_never_exceed_range_or_pair_bound(seed: int, width: int, size: float) -> None:
+    random = np.random.default_rng(seed)
+    kernel = random.standard_t(2, (width, 5)) * size
+    inputs = random.integers(0, 256, (100, width)).astype(np.float64)
+    assert keeps_bounds(round_kernel(kernel, inputs.T @ inputs).values)
+
+
+def test_pair_sum_is_the_worst_same_sign_sum_of_adjacent_inputs() -> None:
+    kernel = np.array([[100, -3], [29, -4], [-128, 5], [7, -60]])
+    assert pair_sums(kernel).tolist() == [129, 60]
+    assert pair_sums(np.array([[-70], [-60]])).tolist() == [130]
+
+
+@pytest.mark.parametrize(
+    ("column", "kept"),
+    [
+        ([64, 64], True),
+        ([127, 1], True),
+        ([127, 2], False),
+        ([-127, -2], False),
+        ([-128, 0], False),
+        ([127, -127], True),
+    ],
+)
+def test_bounds_are_those_of_16_bit_pair_sums(column: list[int], kept: bool) -> None:
+    values = np.array(column, np.int8)[:, None]
+    assert keeps_bounds(values) is kept
+    worst = max(
+        abs(int(np.clip(column[0], 0, None)) * 255 + int(np.clip(column[1], 0, None)) * 255),
+        abs(int(np.clip(column[0], None, 0)) * 255 + int(np.clip(column[1], None, 0)) * 255),
+    )
+    if kept:
+        assert worst <= 32767
+
+
+def test_smallest_scales_need_no_clipping() -> None:
+    kernel = RANDOM.normal(size=(40, 7))
+    values = kernel / smallest_scales(kernel)
+    assert np.abs(values).max() <= 127 + 1e-9
+    assert pair_sums(values).max() <= PAIR_LIMIT + 1e-9
+
+
+def test_compensated_rounding_moves_the_output_less_than_plain_rounding() -> None:
+    kernel = RANDOM.normal(size=(60, 9))
+    inputs = correlated_inputs(60)
+    hessian = inputs.T @ inputs
+    scales = smallest_scales(kernel)
+    plain = np.rint(kernel / scales)
+    compensated = compensated_rounding(kernel, hessian, scales)
+    error = output_error(kernel - compensated * scales, hessian).sum()
+    assert error < 0.5 * output_error(kernel - plain * scales, hessian).sum()
+
+
+def test_output_error_is_the_squared_change_of_the_layers_output() -> None:
+    inputs, error = RANDOM.normal(size=(30, 6)), RANDOM.normal(size=(6, 2))
+    expected = ((inputs @ error) ** 2).sum(axis=0)
+    np.testing.assert_allclose(output_error(error, inputs.T @ inputs), expected)
+
+
+@given(st.floats(1e-30, 1e30))
+def test_scales_have_16_significant_bits_and_move_by_less_than_their_last(value: float) -> None:
+    rounded = float(round_scale(value))
+    fraction, _ = np.frexp(rounded)
+    assert float(fraction) * 2**16 == int(float(fraction) * 2**16)
+    assert abs(rounded - value) <= value * 2**-16
+    assert float(np.float32(rounded)) == rounded

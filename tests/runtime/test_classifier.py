@@ -1,0 +1,150 @@
+"""The Python interface: what it takes, what it refuses, and that neighbours, threads and processes change nothing."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fmnist_edge.dataset import load_split
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from fmnist_edge import LABELS, Classifier, ImageError, ModelError
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
+
+SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.png"))
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return Classifier()
+
+
+@pytest.fixture(scope="module")
+def test_split() -> Any:
+    return load_split("test")
+
+
+def test_the_embedded_model_is_as_accurate_as_promised(classifier: Classifier, test_split: Any) -> None:
+    best = classifier.predict(test_split.images).argmax(axis=1)
+    assert np.mean(best == test_split.labels) >= 0.895
+
+
+def test_probabilities_are_float32_and_sum_to_one(classifier: Classifier, test_split: Any) -> None:
+    probabilities = classifier.predict(test_split.images[:300])
+    assert (probabilities.dtype, probabilities.shape) == (np.float32, (300, 10))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def test_an_empty_batch_gives_an_empty_answer(classifier: Classifier) -> None:
+    assert classifier.predict(np.zeros((0, 28, 28), np.uint8)).shape == (0, 10)
+
+
+@settings(max_examples=30, deadline=None)
+@given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.just(28), st.just(28))))
+def test_alone_batched_or_with_more_threads_the_bits_are_equal(images: np.ndarray) -> None:
+    one, four = Classifier(), Classifier(threads=4)
+    together = one.predict(images)
+    assert np.array_equal(together, np.concatenate([one.predict(image[None]) for image in images]))
+    assert np.array_equal(together, four.predict(images))
+
+
+def test_many_threads_share_one_classifier(classifier: Classifier, test_split: Any) -> None:
+    images = test_split.images[:2000]
+    expected = classifier.predict(images)
+    with ThreadPoolExecutor(8) as pool:
+        parts = list(pool.map(lambda at: classifier.predict(images[at : at + 50]), range(0, 2000, 50)))
+    assert np.array_equal(np.concatenate(parts), expected)
+
+
+def test_a_pickled_classifier_gives_the_same_bits(classifier: Classifier, test_split: Any) -> None:
+    revived = pickle.loads(pickle.dumps(Classifier(threads=2)))
+    assert revived.threads == 2
+    images = test_split.images[:10]
+    assert np.array_equal(revived.predict(images), classifier.predict(images))
+
+
+def test_a_prediction_names_the_best_class(classifier: Classifier) -> None:
+    prediction = classifier.classify(SAMPLES[9])
+    assert prediction.label == LABELS[prediction.index] == "Ankle boot"
+    assert prediction.confidence == prediction.probabilities.max() == prediction.top(1)[0][1]
+    assert [index for index, _ in prediction.top(10)] == np.argsort(-prediction.probabilities, kind="stable").tolist()
+
+
+def test_path_bytes_picture_and_array_give_the_same_answer(classifier: Classifier) -> None:
+    import PIL.Image
+
+    path = SAMPLES[5]
+    with PIL.Image.open(path) as picture:
+        array = np.asarray(picture)
+        answers = [classifier.classify(source) for source in (path, str(path), path.read_bytes(), picture, array)]
+    for answer in answers:
+        assert np.array_equal(answer.probabilities, answers[0].probabilities)
+
+
+@pytest.mark.parametrize(
+    ("images", "hint"),
+    [
+        (np.zeros((28, 28), np.uint8), "images[None]"),
+        (np.zeros((2, 28, 28, 1), np.uint8), "images[..., 0]"),
+        (np.zeros((2, 28, 28), np.float32), "uint8"),
+        (np.zeros((2, 28, 28), np.int64), "astype"),
+        (np.zeros((2, 27, 28), np.uint8), "classify()"),
+        ([[0] * 28] * 28, "numpy array"),
+    ],
+)
+def test_a_wrong_array_is_refused_with_a_hint(classifier: Classifier, images: Any, hint: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        classifier.predict(images)
+    assert hint in str(caught.value)
+    assert caught.value.exit_code == 1
+
+
+def test_a_missing_model_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="fmnist-edge convert"):
+        Classifier(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"not onnx", EMBEDDED_CLASSIFIER.read_bytes()[:50_000]])
+def test_a_file_that_is_no_model_is_a_model_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelError) as caught:
+        Classifier(path)
+    assert caught.value.exit_code == 3
+
+
+def changed(tmp_path: Path, change: Any) -> Path:
+    onnx = pytest.importorskip("onnx", reason="needs the extra [convert]")
+    model = onnx.load(EMBEDDED_CLASSIFIER)
+    change(model)
+    onnx.save(model, tmp_path / "changed.onnx")
+    return tmp_path / "changed.onnx"
+
+
+def test_other_labels_are_refused(tmp_path: Path) -> None:
+    def swap(model: Any) -> None:
+        entry = next(entry for entry in model.metadata_props if entry.key == "labels")
+        entry.value = entry.value.replace("Bag", "Hat")
+
+    with pytest.raises(ModelError, match="its labels are"):
+        Classifier(changed(tmp_path, swap))
+
+
+def test_a_model_without_labels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="its labels are None"):
+        Classifier(changed(tmp_path, lambda model: model.ClearField("metadata_props")))
+
+
+def test_another_input_is_refused(tmp_path: Path) -> None:
+    def rename(model: Any) -> None:
+        model.graph.input[0].name = "pixels_in"
+        model.graph.node[0].input[0] = "pixels_in"
+
+    with pytest.raises(ModelError, match="pixels_in"):
+        Classifier(changed(tmp_path, rename))
