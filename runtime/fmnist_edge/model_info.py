@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,8 @@ EMBEDDED_CLASSIFIER: Final = MODELS / "fmnist-mlp.int8.onnx"
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, 64 hexadecimal digits. Raises ModelError if it cannot be read."""
+    import hashlib  # not above: it would cost every start three milliseconds
+
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

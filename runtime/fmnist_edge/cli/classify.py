@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fmnist_edge.atomic import atomic_writer
 from fmnist_edge.cli.options import (
     common_options,
     is_debugging,
@@ -141,6 +140,8 @@ def _write(rows: Iterable[str], output: Path | None) -> None:
         for row in rows:
             click.echo(row, nl=False)
         return
+    from fmnist_edge.atomic import atomic_writer  # not above: it would cost every start some milliseconds
+
     with atomic_writer(output) as file:
         for row in rows:
             file.write(click.unstyle(row).encode("utf-8"))
