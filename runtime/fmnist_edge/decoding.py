@@ -127,6 +127,8 @@ def _plain(image: PIL.Image.Image) -> PIL.Image.Image:
         raise ImageError("unreadable-image", "floating-point pixels have no agreed range; save with 8 bits")
     if image.mode == "LAB":
         return image.getchannel("L")
+    if image.mode == "La":  # the one mode that Pillow cannot turn to RGBA in one step
+        image = image.convert("LA")
     if image.has_transparency_data:
         return image.convert("RGBA")
     return image.convert("L" if image.mode in ("1", "L") else "RGB")

@@ -1,0 +1,45 @@
+"""What a start loads: help and version answer at once, and classifying needs the four dependencies alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SAMPLE = next((Path(__file__).parents[2] / "samples").glob("*.png"))
+PROGRAM = """
+import json, sys
+from fmnist_edge.cli.main import main
+sys.argv = ["fmnist-edge", *{arguments!r}]
+try:
+    main()
+except SystemExit as end:
+    code = end.code
+roots = sorted({{name.partition(".")[0] for name in sys.modules}})
+print(json.dumps([code or 0, roots, sorted(name for name in sys.modules if name.startswith("PIL."))]), file=sys.stderr)
+"""
+HEAVY = {"numpy", "onnxruntime", "PIL", "tensorflow", "keras", "onnx", "tf2onnx", "matplotlib"}
+
+
+def loaded(*arguments: str) -> tuple[set[str], set[str]]:
+    """Run the command line in a fresh interpreter; return the roots of what it imported, and Pillow's modules."""
+    program = PROGRAM.format(arguments=arguments)
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60)
+    code, roots, pillow = json.loads(run.stderr.splitlines()[-1])
+    assert code == 0, run.stderr
+    return set(roots), set(pillow)
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("classify", "--help")], ids=" ".join)
+def test_help_and_version_load_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    assert not loaded(*arguments)[0] & HEAVY
+
+
+def test_classifying_loads_the_runtime_alone_and_one_decoder() -> None:
+    roots, pillow = loaded("classify", str(SAMPLE))
+    assert roots & HEAVY == {"numpy", "onnxruntime", "PIL"}
+    assert not roots & {"tempfile", "hashlib", "csv", "fmnist_train", "fmnist_convert", "fmnist_bench"}
+    assert {name for name in pillow if name.endswith("ImagePlugin")} == {"PIL.PngImagePlugin"}

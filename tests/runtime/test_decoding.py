@@ -1,0 +1,289 @@
+"""Decoding: every form of picture comes out upright and opaque, and everything else is an ImageError."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from fmnist_edge import ImageError
+from fmnist_edge.decoding import MAX_PIXELS, MAX_SIDE, decode
+from fmnist_edge.images import load_image
+from tests.runtime.pictures import CODES, LOSSLESS, encoded, garment, png_header
+
+MODES = [
+    "1",
+    "L",
+    "LA",
+    "La",
+    "P",
+    "PA",
+    "RGB",
+    "RGBA",
+    "RGBX",
+    "RGBa",
+    "CMYK",
+    "YCbCr",
+    "HSV",
+    "LAB",
+    "I",
+    "I;16",
+    "F",
+]
+FILES = {form: encoded(garment(), form, **options) for form, options in LOSSLESS.items()} | {
+    "JPEG": encoded(garment(), "JPEG", quality=90),
+    "progressive JPEG": encoded(garment(), "JPEG", progressive=True),
+    "AVIF": encoded(garment(), "AVIF"),
+    "interlaced GIF": encoded(garment(), "GIF", interlace=True),
+    "deflated TIFF": encoded(garment(), "TIFF", compression="tiff_adobe_deflate"),
+}
+
+
+def code_of(source: Any) -> str:
+    with pytest.raises(ImageError) as caught:
+        load_image(source)
+    assert str(caught.value).isprintable()
+    return caught.value.code
+
+
+def colours(image: PIL.Image.Image) -> Any:
+    return np.asarray(decode(encoded(image, "PNG")))
+
+
+# Modes
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_gives_an_8_bit_picture_or_a_clear_error(mode: str) -> None:
+    if mode == "F":
+        assert code_of(PIL.Image.new(mode, (5, 4))) == "unreadable-image"
+    else:
+        picture = decode(PIL.Image.new(mode, (5, 4)))
+        assert (picture.mode in ("L", "RGB"), picture.size) == (True, (5, 4))
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_16_bit_grey_keeps_its_upper_byte(form: str) -> None:
+    deep = garment().astype(np.uint16) * 257
+    assert np.array_equal(load_image(encoded(deep, form)), garment())
+
+
+def test_8_bit_levels_in_a_deeper_picture_are_taken_as_such() -> None:
+    assert np.array_equal(load_image(PIL.Image.fromarray(garment().astype(np.int32))), garment())
+
+
+def test_levels_past_16_bits_are_refused() -> None:
+    assert code_of(PIL.Image.fromarray(np.full((3, 3), 70000, np.int32))) == "unreadable-image"
+
+
+def test_a_palette_a_1_bit_and_a_cmyk_picture_keep_their_colours() -> None:
+    blue = PIL.Image.new("RGB", (4, 4), (0, 0, 255))
+    assert (colours(blue.quantize(4)) == (0, 0, 255)).all()
+    assert (colours(PIL.Image.new("1", (4, 4), 1)) == 255).all()
+    assert (np.asarray(decode(encoded(blue.convert("CMYK"), "TIFF"))) == (0, 0, 255)).all()
+
+
+def test_the_first_frame_of_an_animation_is_taken() -> None:
+    other = PIL.Image.new("L", (28, 28), 255)
+    film = encoded(garment(), "GIF", save_all=True, append_images=[other])
+    assert np.array_equal(load_image(film), garment())
+
+
+# Transparency
+
+
+@pytest.mark.parametrize("level", [0, 90, 255])
+def test_a_transparent_colour_picture_is_laid_on_white(level: int) -> None:
+    clear = PIL.Image.new("RGBA", (4, 4), (level, 0, 0, 0))
+    clear.putpixel((0, 0), (10, 20, 30, 255))
+    pixels = colours(clear)
+    assert tuple(pixels[0, 0]) == (10, 20, 30)
+    assert (pixels[1:] == 255).all()
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF"])
+def test_a_garment_of_the_dataset_cut_out_of_its_ground_comes_back(form: str) -> None:
+    cut_out = PIL.Image.merge("LA", [PIL.Image.new("L", (28, 28), 255), PIL.Image.fromarray(garment())])
+    options = LOSSLESS[form] if form != "WEBP" else {"lossless": True, "exact": True}
+    image = cut_out.convert("RGBA") if form == "WEBP" else cut_out
+    assert np.array_equal(load_image(encoded(image, form, **options)), garment())
+
+
+def test_a_dark_grey_drawing_on_nothing_is_laid_on_white_and_so_turned() -> None:
+    drawing = PIL.Image.merge("LA", [PIL.Image.new("L", (28, 28), 0), PIL.Image.fromarray(garment())])
+    assert np.array_equal(load_image(drawing), garment())
+
+
+def test_a_transparent_palette_entry_is_laid_on_white() -> None:
+    image = PIL.Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 200, 0, 90, 0])
+    image.putpixel((2, 2), 0)
+    pixels = np.asarray(decode(encoded(image, "PNG", transparency=1)))
+    assert (tuple(pixels[2, 2]), tuple(pixels[0, 0])) == ((0, 0, 200), (255, 255, 255))
+
+
+# Orientation
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_brings_the_picture_upright(form: str, orientation: int) -> None:
+    upright = PIL.Image.fromarray(
+        np.kron(np.arange(1, 7, dtype=np.uint8).reshape(3, 2) * 40, np.ones((16, 16))).astype(np.uint8)
+    )
+    stored = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # what the camera did: the inverse transposition
+    turn = stored.get(orientation)
+    image = upright if turn is None else upright.transpose(PIL.Image.Transpose(turn))
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(image.convert("RGB"), form, exif=exif.tobytes())
+    decoded = np.asarray(decode(data).convert("L")).astype(int)
+    assert decoded.shape == (48, 32)
+    assert np.abs(decoded - np.asarray(upright)).mean() < 3
+
+
+def damaged_exif() -> bytes:
+    return encoded(garment(), "JPEG", quality=100, exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01")
+
+
+def test_a_damaged_exif_block_spoils_no_picture_and_warns_nobody() -> None:
+    with pytest.warns(UserWarning, match="EXIF"):
+        PIL.Image.open(io.BytesIO(damaged_exif())).getexif()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.abs(load_image(damaged_exif()).astype(int) - garment()).mean() < 3
+
+
+def test_threads_that_decode_at_once_leave_the_warning_filters_as_they_were() -> None:
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(load_image, [damaged_exif()] * 200))
+    assert list(warnings.filters) == before
+
+
+# Size
+
+
+@pytest.mark.parametrize(("width", "height"), [(5001, 5000), (60_000, 60_000), (2**31 - 1, 1), (2**31 - 1, 2**31 - 1)])
+def test_a_decompression_bomb_is_refused_by_its_header(width: int, height: int) -> None:
+    assert width * height > MAX_PIXELS
+    assert code_of(png_header(width, height)) == "too-large"
+
+
+def test_a_large_picture_is_averaged_down() -> None:
+    assert max(decode(np.zeros((100, 5000), np.uint8)).size) <= MAX_SIDE
+    assert max(decode(encoded(PIL.Image.new("RGBA", (1500, 2500), "red"))).size) <= MAX_SIDE
+
+
+def test_a_jpeg_past_the_limit_is_decoded_at_reduced_scale_unless_it_is_progressive() -> None:
+    large = PIL.Image.new("L", (8000, 4000))
+    assert decode(encoded(large, "JPEG")).size == (1000, 500)
+    assert code_of(encoded(large, "JPEG", progressive=True)) == "too-large"
+
+
+# Arrays and types
+
+
+@pytest.mark.parametrize(
+    ("array", "hint"),
+    [
+        (np.zeros((28, 28)), "array * 255"),
+        (np.zeros((28, 28), bool), "array * 255"),
+        (np.zeros((28, 28), np.uint16), "astype"),
+        (np.zeros((28, 28, 1), np.uint8), "array[..., 0]"),
+        (np.zeros((28, 28, 4), np.uint8), "PIL.Image.fromarray"),
+        (np.zeros((5, 28, 28), np.uint8), "predict takes"),
+        (np.zeros((0, 28), np.uint8), "no pixel"),
+        (np.array("shirt.png"), "astype"),
+    ],
+)
+def test_an_array_that_is_no_picture_is_refused_with_a_hint(array: Any, hint: str) -> None:
+    with pytest.raises(ImageError, match=re.escape(hint)) as caught:
+        load_image(array)
+    assert caught.value.code == "wrong-array"
+
+
+@pytest.mark.parametrize("source", [None, 7, ["a.png"], {}])
+def test_what_can_be_no_image_is_refused(source: Any) -> None:
+    assert code_of(source) == "wrong-type"
+
+
+def test_bytes_of_any_kind_and_images_of_any_kind_are_taken() -> None:
+    data = FILES["PNG"]
+    for source in (data, bytearray(data), memoryview(data), PIL.Image.open(io.BytesIO(data)), garment()):
+        assert np.array_equal(load_image(source), garment())  # type: ignore[arg-type]
+
+
+def test_a_picture_that_is_passed_in_is_not_changed() -> None:
+    picture = PIL.Image.fromarray(garment()).convert("P")
+    before = (picture.mode, picture.tobytes(), dict(picture.info))
+    load_image(picture)
+    assert (picture.mode, picture.tobytes(), dict(picture.info)) == before
+
+
+# Damage
+
+
+@pytest.mark.parametrize("form", FILES)
+def test_a_file_cut_at_any_length_is_an_error_or_still_the_whole_picture(form: str) -> None:
+    whole = load_image(FILES[form])
+    for length in range(len(FILES[form])):
+        try:
+            assert np.array_equal(load_image(FILES[form][:length]), whole), length
+        except ImageError as error:
+            assert error.code in CODES
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "empty-file"),
+        (b"hello", "not-an-image"),
+        (b"\0\0\0\x18ftypheic", "not-an-image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not-an-image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "not-an-image"),
+        (b"\x89PNG\r\n\x1a\n", "unreadable-image"),
+        (b"\xff\xd8\xff\xd9", "unreadable-image"),
+    ],
+)
+def test_what_is_no_picture_is_named_for_what_it_is(data: bytes, code: str) -> None:
+    assert code_of(data) == code
+
+
+@settings(max_examples=400)
+@given(st.binary(max_size=300), st.sampled_from(sorted(FILES)), st.integers(0, 400), st.booleans())
+@example(b"\xff" * 4, "TIFF", 4, False)
+def test_no_bytes_raise_anything_but_an_image_error(noise: bytes, form: str, at: int, replace: bool) -> None:
+    """Real files with noise written into them, and noise behind a real beginning."""
+    real = FILES[form]
+    data = real[:at] + noise + (real[at + len(noise) :] if replace else b"")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            image = load_image(data)
+        except ImageError as error:
+            assert error.code in CODES
+            assert str(error).isprintable()
+        else:
+            assert (image.shape, image.dtype) == ((28, 28), np.uint8)
+
+
+@given(st.sampled_from(MODES), st.integers(1, 60), st.integers(1, 60), st.binary(min_size=1, max_size=40))
+def test_any_mode_size_and_content_gives_a_fitted_picture(mode: str, width: int, height: int, content: bytes) -> None:
+    blank = PIL.Image.new(mode, (width, height))
+    needed = len(blank.tobytes())
+    image = PIL.Image.frombytes(mode, (width, height), (content * (needed // len(content) + 1))[:needed])
+    try:
+        fitted = load_image(image)
+    except ImageError as error:
+        assert (mode in ("F", "I"), error.code) == (True, "unreadable-image")
+    else:
+        assert (fitted.shape, fitted.dtype) == ((28, 28), np.uint8)

@@ -1,0 +1,100 @@
+"""Fitting: any decoded picture becomes what the classifier was trained on."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import PIL.Image
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from fmnist_edge import Classifier
+from fmnist_edge.dataset import Split, load_split
+from fmnist_edge.images import fit, load_image
+from tests.runtime.pictures import LOSSLESS, encoded, garment
+
+ENLARGED = 1000  # images; the same ones each time, so that a point is 10 answers that changed for the worse
+
+
+def on_white(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return 255 - image
+
+
+@pytest.fixture(scope="module")
+def test_split() -> Split:
+    return load_split("test")
+
+
+def test_every_image_of_the_dataset_reaches_the_model_untouched(test_split: Split) -> None:
+    for image in test_split.images:
+        assert np.array_equal(load_image(image), image)
+
+
+def test_every_negative_of_the_dataset_is_turned_back(test_split: Split) -> None:
+    for image in test_split.images:
+        assert np.array_equal(load_image(on_white(image)), image)
+
+
+@pytest.mark.parametrize("form", LOSSLESS)
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_28x28_file_keeps_every_grey_level(form: str, mode: str) -> None:
+    image = PIL.Image.fromarray(garment()).convert(mode)
+    assert np.array_equal(load_image(encoded(image, form, **LOSSLESS[form])), garment())
+
+
+@given(arrays(np.uint8, (28, 28)))
+def test_any_28x28_picture_is_kept_or_negated_and_nothing_else(image: NDArray[np.uint8]) -> None:
+    border = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
+    assert np.array_equal(load_image(image), 255 - image if border.mean() > 127.5 else image)
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([0, 90, 200, 255]))
+def test_a_plain_picture_of_any_shape_is_a_black_one(width: int, height: int, level: int) -> None:
+    image = np.full((height, width), level, np.uint8)
+    if (width, height) != (28, 28):
+        assert not load_image(image).any()
+
+
+@pytest.mark.parametrize(("height", "width"), [(56, 14), (14, 56), (100, 33), (7, 7), (1, 20000), (20000, 1)])
+def test_the_shape_is_kept_the_long_side_is_28_and_the_rest_is_centred_ground(height: int, width: int) -> None:
+    image = np.full((height, width), 255, np.uint8)
+    image[0] = image[-1] = 0
+    image[:, 0] = image[:, -1] = 0
+    mostly_dark = np.where(np.indices(image.shape).sum(axis=0) % 7 < 3, image, 0).astype(np.uint8)
+    fitted = fit(PIL.Image.fromarray(mostly_dark))
+    short = max(1, round(28 * min(height, width) / max(height, width)))
+    ground = fitted.T if height > width else fitted
+    before = (28 - short) // 2
+    assert fitted.shape == (28, 28)
+    assert not ground[:before].any()
+    assert not ground[before + short :].any()
+
+
+@pytest.mark.parametrize("ground", [10, 25, 40])
+@pytest.mark.parametrize("negative", [False, True])
+def test_an_off_black_or_off_white_ground_is_brought_to_zero(ground: int, negative: bool) -> None:
+    clean = np.kron(garment(), np.ones((10, 10), np.uint8)).astype(np.uint8)
+    grey = np.rint(ground + clean * ((255 - ground) / 255)).astype(np.uint8)
+    fitted = load_image(on_white(grey) if negative else grey).astype(int)
+    assert np.abs(fitted - load_image(clean).astype(int)).max() <= 3  # of rounding twice
+
+
+@pytest.mark.parametrize("negative", [False, True])
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+@pytest.mark.parametrize("enlarge", [PIL.Image.Resampling.NEAREST, PIL.Image.Resampling.BICUBIC])
+def test_enlarged_images_are_classified_nearly_as_well(
+    test_split: Split, negative: bool, form: str, enlarge: PIL.Image.Resampling
+) -> None:
+    images, labels = test_split.images[:ENLARGED], test_split.labels[:ENLARGED]
+    save = partial(encoded, form=form, **({"quality": 80} if form == "JPEG" else {"compress_level": 0}))
+    fitted = [
+        load_image(save(PIL.Image.fromarray(on_white(image) if negative else image).resize((280, 280), enlarge)))
+        for image in images
+    ]
+    classifier = Classifier()
+    direct = np.mean(classifier.predict(images).argmax(axis=1) == labels)
+    assert np.mean(classifier.predict(np.stack(fitted)).argmax(axis=1) == labels) >= direct - 0.01
