@@ -8,13 +8,13 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import onnx
-from fmnist_edge.dataset import SHA256
 
 from fmnist_convert.original import Original
 from fmnist_convert.parity import Parity
 from fmnist_convert.quantize import CALIBRATION, CHOICE, Quantized
 from fmnist_convert.rounding import PAIR_LIMIT, WEIGHT_LIMIT
 from fmnist_edge.contract import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
+from fmnist_edge.dataset import SHA256
 from fmnist_edge.model_info import facts_from_metadata
 from fmnist_edge.version import __version__
 
@@ -78,7 +78,8 @@ def quantization_facts(quantized: Quantized) -> dict[str, Any]:
         "split": "train",
         "calibration_indices": _range_text(CALIBRATION),
         "choice_indices": _range_text(CHOICE),
-        "method": "error-compensated rounding; last layer refitted; choices by least mean squared logit error",
+        "method": "units equalized and paired, rounding with error compensation and descent, last layer refitted; "
+        "choices by least mean squared logit error",
         "equalization": quantized.equalization,
         "coverage": quantized.coverage,
         "logit_mean_squared_error": round(quantized.logit_error, 4),

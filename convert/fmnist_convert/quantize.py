@@ -1,4 +1,4 @@
-"""From float to integers: equalize the hidden units, calibrate their scale, round both kernels.
+"""From float to integers: equalize and pair the hidden units, calibrate their scale, round both kernels.
 
 Every choice is made by one rule: the least mean squared error of the logits on training images that the
 calibration itself has not seen.
@@ -20,7 +20,7 @@ from fmnist_convert.integer_network import (
     integer_bias,
 )
 from fmnist_convert.network import PIXELS, Float64, Network
-from fmnist_convert.rounding import round_kernel, round_scale
+from fmnist_convert.rounding import round_kernel, round_scale, smallest_scales
 
 # Images 0, 5, 10, ... of the training split calibrate; 1, 6, 11, ... choose among the results.
 CALIBRATION: Final = slice(0, 55_000, 5)
@@ -28,9 +28,10 @@ CHOICE: Final = slice(1, 55_000, 5)
 # How far units of different range are brought together before rounding: 0 not at all, 1 to one range.
 # ReLU lets a unit be scaled up and its outgoing weights down without changing the network
 # (Nagel et al. 2019, section 4.1).
-EQUALIZATIONS: Final = (0.0, 0.25, 0.5, 0.75)
+EQUALIZATIONS: Final = (0.5, 0.75)
 # Share of the largest hidden activation that still fits into uint8; what lies above is clipped.
-COVERAGES: Final = (1.0, 0.9, 0.8)
+COVERAGES: Final = (1.0, 0.9)
+PAIRING_SWAPS: Final = 20_000  # tries of the search for pairs; it reaches its floor (no loss by the bound) in fewer
 RIDGE: Final = 1e-4  # of the mean diagonal; keeps the refit of the last layer well conditioned
 
 
@@ -55,7 +56,7 @@ def quantize(network: Network, images: NDArray[np.uint8]) -> Quantized:
     target = network.logits(choice)
     results = []
     for exponent in EQUALIZATIONS:
-        equalized = equalize(network, calibration, exponent)
+        equalized = pair_units(equalize(network, calibration, exponent))
         hidden_kernel = round_kernel(equalized.hidden_kernel, hessian)
         hidden_bias = integer_bias(equalized.hidden_bias, IMAGE_SCALE * hidden_kernel.scales)
         largest = equalized.hidden(calibration).max()
@@ -81,6 +82,29 @@ def equalize(network: Network, images: NDArray[np.uint8], exponent: float) -> Ne
         network.kernel / factors[:, None],
         network.bias,
     )
+
+
+def pair_units(network: Network) -> Network:
+    """Return the same function with its hidden units in an order in which the pair bound costs least.
+
+    Which units stand beside each other is free, and the bound holds for neighbours: pairs are searched for in
+    which the last layer's weights do not add up. Random swaps that lessen the sum of squared scales are kept.
+    """
+    random = np.random.default_rng(0)
+    order = np.arange(len(network.hidden_bias))
+    floor = smallest_scales(network.kernel, bounded=False)
+
+    def cost() -> float:
+        return float(np.sum((smallest_scales(network.kernel[order]) / floor) ** 2))
+
+    least = cost()
+    for first, second in random.integers(0, len(order), (PAIRING_SWAPS, 2)):
+        order[[first, second]] = order[[second, first]]
+        now = cost()
+        if now > least:
+            order[[first, second]] = order[[second, first]]
+        least = min(now, least)
+    return Network(network.hidden_kernel[:, order], network.hidden_bias[order], network.kernel[order], network.bias)
 
 
 def refit_last_layer(network: Network, hidden: Float64, logits: Float64) -> Network:

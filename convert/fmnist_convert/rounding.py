@@ -22,6 +22,8 @@ PAIR_LIMIT: Final = 128
 DAMPING: Final = 0.01
 # Scales tried for each output channel, relative to the smallest one that holds the bounds without clipping.
 SCALE_FACTORS: Final = (0.9, 0.95, 1.0)
+# Passes of the descent over all weights; it stops earlier where nothing moves any more. Ten leave little to gain.
+DESCENT_PASSES: Final = 10
 SCALE_BITS: Final = 16  # scales are rounded to so many significant bits, so that they are equal everywhere
 
 
@@ -79,6 +81,7 @@ def round_kernel(kernel: Float64, hessian: Float64) -> IntegerKernel:
     channels = np.arange(kernel.shape[1])
     values = np.stack([values for values, _, _ in candidates])[best, :, channels].T
     scales = np.stack([scales for _, scales, _ in candidates])[best, channels]
+    values = descend(kernel, hessian, scales, values)
     return IntegerKernel(np.ascontiguousarray(values.astype(np.int8)), scales.astype(np.float32))
 
 
@@ -109,16 +112,38 @@ def compensated_rounding(kernel: Float64, hessian: Float64, scales: Float64) -> 
     return result
 
 
+def descend(kernel: Float64, hessian: Float64, scales: Float64, values: Float64) -> Float64:
+    """Move single weights to their best integer within the bounds, until none moves: the error only falls.
+
+    Coordinate descent on e^T H e, the best step of weight i being (H e)_i / (H_ii * scale).
+    """
+    values = values.copy()
+    gradient = hessian @ (kernel - values * scales)
+    curvature = np.maximum(np.diag(hessian), 1e-9)
+    for _ in range(DESCENT_PASSES):
+        moved = 0
+        for place in range(len(values)):
+            wanted = np.rint(values[place] + gradient[place] / (curvature[place] * scales))
+            step = np.clip(wanted, *_limits(values[place ^ 1])) - values[place]
+            if step.any():
+                values[place] += step
+                gradient -= np.outer(hessian[:, place], step * scales)
+                moved += int(np.count_nonzero(step))
+        if not moved:
+            break
+    return values
+
+
 def _busiest_pairs_first(energy: Float64) -> NDArray[np.intp]:
     """Order inputs by the energy of their pair, keeping pairs (2k, 2k+1) together."""
     pairs = np.argsort(-(energy[0::2] + energy[1::2]), kind="stable")
     return np.stack([2 * pairs, 2 * pairs + 1], axis=1).ravel()
 
 
-def _limits(first_of_pair: Float64 | None) -> tuple[Float64 | int, Float64 | int]:
-    """Return what a weight may be: the whole range, or what the first weight of its pair leaves."""
-    if first_of_pair is None:
+def _limits(other_of_pair: Float64 | None) -> tuple[Float64 | int, Float64 | int]:
+    """Return what a weight may be: the whole range, or what the other weight of its pair leaves."""
+    if other_of_pair is None:
         return -WEIGHT_LIMIT, WEIGHT_LIMIT
-    low = np.maximum(-WEIGHT_LIMIT, np.maximum(-first_of_pair, 0) - PAIR_LIMIT)
-    high = np.minimum(WEIGHT_LIMIT, PAIR_LIMIT - np.maximum(first_of_pair, 0))
+    low = np.maximum(-WEIGHT_LIMIT, np.maximum(-other_of_pair, 0) - PAIR_LIMIT)
+    high = np.minimum(WEIGHT_LIMIT, PAIR_LIMIT - np.maximum(other_of_pair, 0))
     return low, high

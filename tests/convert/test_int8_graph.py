@@ -11,8 +11,8 @@ import pytest
 
 from fmnist_convert.int8_graph import build_int8, with_inner_outputs
 from fmnist_convert.network import read_network
-from fmnist_convert.quantize import CALIBRATION, CHOICE, equalize
-from fmnist_convert.rounding import keeps_bounds
+from fmnist_convert.quantize import CALIBRATION, CHOICE, equalize, pair_units
+from fmnist_convert.rounding import keeps_bounds, smallest_scales
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
 
 
@@ -94,6 +94,18 @@ def test_equalizing_the_hidden_units_does_not_change_the_function(fp32: onnx.Mod
     equalized = equalize(network, images, 0.75)
     assert not np.allclose(equalized.kernel, network.kernel)
     np.testing.assert_allclose(equalized.logits(images), network.logits(images), atol=1e-9)
+
+
+def test_pairing_the_hidden_units_changes_their_order_alone_and_frees_the_last_layer_of_the_bound(
+    fp32: onnx.ModelProto, test_split: Any
+) -> None:
+    network, images = read_network(fp32), test_split.images[:200]
+    paired = pair_units(network)
+    np.testing.assert_allclose(paired.logits(images), network.logits(images), atol=1e-9)
+    assert sorted(map(tuple, paired.kernel.tolist())) == sorted(map(tuple, network.kernel.tolist()))
+    loss = [(smallest_scales(n.kernel) / smallest_scales(n.kernel, bounded=False)).max() for n in (network, paired)]
+    assert loss[1] < loss[0]
+    assert loss[1] < 1.02
 
 
 def test_calibration_and_choice_see_different_training_images_and_no_others() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fmnist_convert.rounding import (
     PAIR_LIMIT,
     compensated_rounding,
+    descend,
     keeps_bounds,
     output_error,
     pair_sums,
@@ -79,6 +80,19 @@ def test_compensated_rounding_moves_the_output_less_than_plain_rounding() -> Non
     compensated = compensated_rounding(kernel, hessian, scales)
     error = output_error(kernel - compensated * scales, hessian).sum()
     assert error < 0.5 * output_error(kernel - plain * scales, hessian).sum()
+
+
+def test_descent_lessens_the_error_and_keeps_the_bounds() -> None:
+    kernel = RANDOM.normal(size=(60, 9))
+    inputs = correlated_inputs(60)
+    hessian = inputs.T @ inputs
+    scales = smallest_scales(kernel)
+    before = compensated_rounding(kernel, hessian, scales)
+    after = descend(kernel, hessian, scales, before)
+    errors = [output_error(kernel - values * scales, hessian) for values in (before, after)]
+    assert (errors[1] <= errors[0] * (1 + 1e-9)).all()
+    assert errors[1].sum() < errors[0].sum()
+    assert keeps_bounds(after.astype(np.int8))
 
 
 def test_output_error_is_the_squared_change_of_the_layers_output() -> None:
