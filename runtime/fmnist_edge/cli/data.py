@@ -1,0 +1,126 @@
+"""`fmnist-edge data`: get the dataset, and say where it is. Imports no numpy."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fmnist_edge.cli.fetch_progress import shown_fetch
+from fmnist_edge.cli.options import common_options, data_option, note, text_or_json_option
+from fmnist_edge.dataset_fetch import STALL_SECONDS, fetch_dataset
+from fmnist_edge.dataset_files import check_folder
+from fmnist_edge.dataset_places import Look, fetch_folder, find_dataset, look
+from fmnist_edge.errors import EXIT_UNAVAILABLE, DataError
+
+
+@click.group()
+@common_options
+def command() -> None:
+    """Get the Fashion-MNIST dataset, and say where it is."""
+
+
+@command.command()
+@click.option(
+    "-o",
+    "--output",
+    "output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder for the files (default: $FMNIST_DATA, or the user's cache).",
+)
+@click.option("--force", is_flag=True, help="Fetch even if a good copy is there.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=STALL_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give a source up when nothing comes from it for so long.",
+)
+@common_options
+def fetch(output: Path | None, force: bool, timeout: float) -> None:
+    """Fetch the dataset, verify it, and print its folder.
+
+    It comes from the public mirrors, or those whose base URLs stand in $FMNIST_MIRRORS (separated by
+    blanks), then through apt-get from Debian's package. Proxies and certificates are taken from
+    http_proxy, https_proxy, no_proxy and SSL_CERT_FILE.
+    """
+    # A polite kill unwinds as Ctrl-C does, so that the children end and temporary folders go.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    present = None if force else _good_copy(output)
+    if present:
+        note(f"a good copy is there already; --force fetches it again: {present}")
+    else:
+        with shown_fetch() as listener:
+            present = fetch_dataset(output or fetch_folder(), force=force, stall_seconds=timeout, listener=listener)
+    click.echo(present)
+
+
+@command.command()
+@data_option
+@text_or_json_option
+@common_options
+@click.pass_context
+def status(ctx: click.Context, data: Path | None, output_format: str) -> None:
+    """Show each place where the dataset is looked for, and which one is used.
+
+    Exit code 3 if there is no good copy.
+    """
+    looks = list(look(data))
+    used = next((result for result in looks if result.complete), None)
+    click.echo(_as_json(looks, used) if output_format == "json" else _as_text(looks, used))
+    if used is None:
+        note("get the dataset with `fmnist-edge data fetch`")
+        ctx.exit(EXIT_UNAVAILABLE)
+
+
+@command.command()
+@data_option
+@common_options
+def path(data: Path | None) -> None:
+    """Print the folder of the dataset that is used; exit code 3 if there is none."""
+    click.echo(find_dataset(data))
+
+
+def _good_copy(output: Path | None) -> Path | None:
+    """Return the folder that makes a fetch needless, if there is one."""
+    if output:
+        return output if check_folder(output).state == "complete" else None
+    try:
+        return find_dataset()
+    except DataError:
+        return None
+
+
+def _as_json(looks: list[Look], used: Look | None) -> str:
+    return json.dumps({"used": _folder(used), "places": [_row(result) for result in looks]}, indent=2)
+
+
+def _row(result: Look) -> dict[str, Any]:
+    return {
+        "place": result.place.name,
+        "folder": _folder(result),
+        "state": result.state,
+        "detail": (result.check and result.check.detail) or None,
+    }
+
+
+def _folder(result: Look | None) -> str | None:
+    return str(result.place.folder) if result and result.place.folder else None
+
+
+def _as_text(looks: list[Look], used: Look | None) -> str:
+    """Return a line per place: a star for the one used, its name, state, folder and what is wrong with it."""
+    return "\n".join(_line(result, "*" if result is used else " ") for result in looks)
+
+
+def _line(result: Look, mark: str) -> str:
+    row = _row(result)
+    detail = f" ({row['detail']})" if row["detail"] else ""
+    state = row["state"].replace("-", " ")
+    return f"{mark} {row['place']:<16}  {state:<13}  {row['folder'] or '-'}{detail}"
