@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fmnist_edge.errors import ImageError
 from fmnist_edge.image_files import read_file, recognise
-from fmnist_edge.quiet_pillow import quiet_pillow
+from fmnist_edge.quiet_pillow import quiet_libtiff, quiet_pillow
 
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[Any]
 
@@ -51,8 +51,8 @@ def decode(source: ImageSource) -> PIL.Image.Image:
             return _upright(_opaque(_reduced(_plain(_opened(source)))))
     except ImageError:
         raise
-    except MemoryError as error:
-        raise ImageError("too-large", "not enough memory to decode the picture") from error
+    except (MemoryError, PIL.Image.DecompressionBombError) as error:
+        raise ImageError("too-large", f"too large to decode ({_cause(error)}); reduce the picture first") from error
     except Exception as error:  # Pillow raises nearly any type on damaged bytes
         raise ImageError("unreadable-image", f"damaged or truncated picture ({_cause(error)})") from error
 
@@ -120,7 +120,7 @@ def _check_size(size: tuple[int, int]) -> None:
 
 def _plain(image: PIL.Image.Image) -> PIL.Image.Image:
     """Decode the pixels and return them in mode L, RGB or RGBA, 8 bits a channel."""
-    image.load()
+    _load(image)
     if image.mode == "I" or image.mode.startswith("I;16"):
         return _eight_bit(image)
     if image.mode == "F":
@@ -132,6 +132,13 @@ def _plain(image: PIL.Image.Image) -> PIL.Image.Image:
     if image.has_transparency_data:
         return image.convert("RGBA")
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def _load(image: PIL.Image.Image) -> None:
+    if image.format == "TIFF" and any("libtiff" in tile for tile in getattr(image, "tile", ())):
+        with quiet_libtiff():
+            image.load()
+    image.load()
 
 
 def _eight_bit(image: PIL.Image.Image) -> PIL.Image.Image:

@@ -1,35 +1,72 @@
-"""Keeping Pillow's warnings from standard error: what they say is either harmless or an ImageError here."""
+"""Keeping Pillow's complaints from standard error: what they say is either harmless or an ImageError here.
+
+Python's warning filters and the file descriptor of standard error belong to the whole process: were each thread to
+save and restore them by itself, the last one out could bring back what was another's. So the first one in saves,
+and the last one out restores.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
 
-_lock = threading.Lock()
-_active = 0
-_saved = warnings.catch_warnings()
+_STANDARD_ERROR: Final = 2
+
+# Where nobody has set up logging, Python prints errors that are logged; a handler that does nothing stops that.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-@contextmanager
-def quiet_pillow() -> Iterator[None]:
-    """Ignore warnings inside the block, in several threads at once.
+class _Shared:
+    """A state of the process that is changed while at least one thread is inside."""
 
-    Python's filters belong to the whole process: were each thread to save and restore them by itself, the last
-    one out could bring back a state that was another's. So the first one in saves, and the last one out restores.
-    """
-    global _active, _saved
-    with _lock:
-        if _active == 0:
-            _saved = warnings.catch_warnings()
-            _saved.__enter__()
-            warnings.simplefilter("ignore")
-        _active += 1
+    def __init__(self, change: Callable[[ExitStack], None]) -> None:
+        self._change = change
+        self._undo = ExitStack()
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        with self._lock:
+            if self._inside == 0:
+                self._change(self._undo)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    self._undo.close()
+
+
+def _ignore_warnings(undo: ExitStack) -> None:
+    undo.enter_context(warnings.catch_warnings())
+    warnings.simplefilter("ignore")
+
+
+def _mute_standard_error(undo: ExitStack) -> None:
     try:
-        yield
-    finally:
-        with _lock:
-            _active -= 1
-            if _active == 0:
-                _saved.__exit__(None, None, None)
+        saved = os.dup(_STANDARD_ERROR)
+    except OSError:  # it is closed already
+        return
+    undo.callback(os.close, saved)
+    undo.callback(os.dup2, saved, _STANDARD_ERROR)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, _STANDARD_ERROR)
+    os.close(nowhere)
+
+
+_warnings: Final = _Shared(_ignore_warnings)
+_standard_error: Final = _Shared(_mute_standard_error)
+
+quiet_pillow: Final = _warnings.hold
+"""Ignore Python's warnings inside the block, in several threads at once."""
+
+quiet_libtiff: Final = _standard_error.hold
+"""Mute standard error inside the block: libtiff prints there what is wrong with a file, and nothing else stops it."""

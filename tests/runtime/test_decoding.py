@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import struct
+import subprocess
+import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -101,11 +104,12 @@ def test_the_first_frame_of_an_animation_is_taken() -> None:
 
 
 @pytest.mark.parametrize("level", [0, 90, 255])
-def test_a_transparent_colour_picture_is_laid_on_white(level: int) -> None:
+@pytest.mark.parametrize("colour", [(10, 20, 30), (250, 240, 30)])
+def test_a_transparent_colour_picture_is_laid_on_white(level: int, colour: tuple[int, int, int]) -> None:
     clear = PIL.Image.new("RGBA", (4, 4), (level, 0, 0, 0))
-    clear.putpixel((0, 0), (10, 20, 30, 255))
+    clear.putpixel((0, 0), (*colour, 255))
     pixels = colours(clear)
-    assert tuple(pixels[0, 0]) == (10, 20, 30)
+    assert tuple(pixels[0, 0]) == colour
     assert (pixels[1:] == 255).all()
 
 
@@ -169,6 +173,32 @@ def test_threads_that_decode_at_once_leave_the_warning_filters_as_they_were() ->
     assert list(warnings.filters) == before
 
 
+QUIET = """
+import sys
+from fmnist_edge import ImageError
+from fmnist_edge.images import load_image
+try:
+    load_image(sys.stdin.buffer.read())
+except ImageError as error:
+    print(error.code, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("form", "options", "old", "new"),
+    [
+        ("L", {"compression": "tiff_adobe_deflate"}, b"\x78\x9c", b"\x78\x9d"),
+        ("RGB", {}, struct.pack("<HHIHH", 277, 3, 1, 3, 0), struct.pack("<HHIHH", 277, 3, 1, 99, 0)),
+    ],
+    ids=["printed by libtiff", "logged by Pillow"],
+)
+def test_what_is_said_of_a_damaged_tiff_reaches_nobody(form: str, options: Any, old: bytes, new: bytes) -> None:
+    whole = encoded(PIL.Image.fromarray(garment()).convert(form), "TIFF", **options)
+    assert whole.count(old) == 1
+    run = subprocess.run([sys.executable, "-c", QUIET], input=whole.replace(old, new), capture_output=True)
+    assert run.stderr == b"unreadable-image\n"
+
+
 # Size
 
 
@@ -176,6 +206,12 @@ def test_threads_that_decode_at_once_leave_the_warning_filters_as_they_were() ->
 def test_a_decompression_bomb_is_refused_by_its_header(width: int, height: int) -> None:
     assert width * height > MAX_PIXELS
     assert code_of(png_header(width, height)) == "too-large"
+
+
+def test_a_bomb_that_pillow_refuses_itself_is_called_so_too() -> None:
+    claims = struct.pack("<I", (16382 << 14) | 16382)  # 16383x16383, the largest that WebP allows
+    data = b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f" + claims + b"\0" * 9
+    assert code_of(data) == "too-large"
 
 
 def test_a_large_picture_is_averaged_down() -> None:
