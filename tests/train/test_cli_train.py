@@ -1,0 +1,164 @@
+"""`fmnist-edge train`, as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fmnist_edge.dataset import load_split
+from fmnist_train.backend import keras
+from fmnist_train.keras_file import read_record
+from tests.train.conftest import SHORT, Run
+
+FILES = {"fmnist-mlp.keras", "training.json", "curves.png"}
+
+
+def test_it_writes_model_record_and_curves_and_nothing_else(short_training: Any) -> None:
+    folder, done = short_training
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert all(str(folder / name) in done.stdout for name in FILES)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
+    tmp_path: Path, short_training: Any, run_train: Run
+) -> None:
+    folder, _ = short_training
+    assert run_train(*SHORT, "-o", tmp_path / "same", "-q").returncode == 0
+    assert run_train(*SHORT[:-1], "4", "-o", tmp_path / "other", "-q").returncode == 0
+    for name in FILES:
+        assert (tmp_path / "same" / name).read_bytes() == (folder / name).read_bytes()
+    assert (tmp_path / "other" / "fmnist-mlp.keras").read_bytes() != (folder / "fmnist-mlp.keras").read_bytes()
+
+
+def test_the_record_says_what_was_done(short_training: Any) -> None:
+    folder, _ = short_training
+    record = json.loads((folder / "training.json").read_text())
+    assert read_record(folder / "fmnist-mlp.keras") == record
+    assert (record["recipe"], record["seed"]) == ("default", 3)
+    assert (record["settings"]["epochs"], record["settings"]["batch_size"]) == (4, 2048)
+    assert record["changed_settings"] == ["batch_size", "epochs"]
+    assert record["network"]["parameters"] == 101_770
+    assert record["images"] == {
+        "train": [0, 55_000],
+        "validation": [55_000, 60_000],
+        "test": [0, 10_000],
+        "test_evaluations": 1,
+    }
+    assert all(len(values) == 4 for values in record["history"].values())
+    assert set(record["history"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert len(record["dataset"]["sha256"]) == 4
+    assert set(record["versions"]) == {"python", "tensorflow", "keras", "numpy", "h5py"}
+
+
+def test_the_accuracies_are_those_of_the_written_file(short_training: Any) -> None:
+    folder, done = short_training
+    record = json.loads((folder / "training.json").read_text())
+    model = keras.models.load_model(folder / "fmnist-mlp.keras")
+    for name in ("validation", "test"):
+        split = load_split(name)  # type: ignore[arg-type]
+        right = model.predict(split.images, batch_size=1000, verbose=0).argmax(axis=1) == split.labels
+        assert record["accuracy"][name] == pytest.approx(right.mean(), abs=2e-4)
+        assert f"{name} {record['accuracy'][name]:.4f}" in done.stdout
+    assert record["accuracy"]["test"] > 0.7
+
+
+def test_the_last_epoch_s_validation_is_that_of_the_averaged_network(short_training: Any) -> None:
+    folder, _ = short_training
+    record = json.loads((folder / "training.json").read_text())
+    assert record["history"]["val_accuracy"][-1] == pytest.approx(record["accuracy"]["validation"], abs=4e-4)
+
+
+def test_the_temperature_lowers_the_validation_loss_and_no_accuracy(short_training: Any) -> None:
+    record = json.loads((short_training[0] / "training.json").read_text())
+    calibration = record["calibration"]
+    assert abs(calibration["temperature"] - 1) > 0.01
+    after = record["negative_log_likelihood"]["validation"]
+    assert after < calibration["negative_log_likelihood_before"]["validation"]
+    assert set(calibration["expected_calibration_error_before"]) == {"validation", "test"}
+
+
+def test_progress_is_lines_without_a_terminal_and_silence_with_q(
+    tmp_path: Path, short_training: Any, run_train: Run
+) -> None:
+    _, done = short_training
+    lines = done.stderr.splitlines()
+    assert len(lines) == 4, done.stderr  # and no greeting of TensorFlow's
+    assert lines[-1].startswith("epoch 4/4: loss ")
+    quiet = run_train("--epochs", "1", "--batch-size", "4096", "-o", tmp_path, "-q")
+    assert quiet.stderr == ""
+    assert "accuracy: train" in quiet.stdout
+
+
+def test_a_failed_training_leaves_the_old_files_alone(tmp_path: Path, run_train: Run) -> None:
+    for name in FILES:
+        (tmp_path / name).write_text("old")
+    done = run_train(*SHORT, "--data", tmp_path, "-o", tmp_path)
+    assert done.returncode == 3
+    assert len(done.stderr.splitlines()) == 1
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(FILES, "old")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--recipe", "none"),
+        ("--epochs", "0"),
+        ("--batch-size", "0"),
+        ("--seed", "-1"),
+        ("--part", "segmenter"),
+    ],
+)
+def test_wrong_arguments_are_usage_errors(arguments: tuple[str, ...], tmp_path: Path, run_train: Run) -> None:
+    assert run_train(*arguments, "-o", tmp_path).returncode == 2
+
+
+def test_without_tensorflow_it_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['tensorflow'] = None; sys.argv = ['fmnist-edge', 'train', '-o', sys.argv[1]]; "
+        "from fmnist_edge.cli.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.strip().endswith("pip install 'fmnist-edge[train]'")
+
+
+def test_help_imports_neither_tensorflow_nor_numpy() -> None:
+    code = (
+        "import sys; sys.argv = ['fmnist-edge', 'train', '--help']\n"
+        "from fmnist_edge.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted({'tensorflow', 'keras', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
+    from tests.train.conftest import COMMAND
+
+    leader, follower = os.openpty()
+    words = [COMMAND, "train", "--epochs", "2", "--batch-size", "4096", "-o", str(tmp_path)]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=follower, check=True)
+    os.close(follower)
+    shown = os.read(leader, 100_000).decode()
+    os.close(leader)
+    assert "100%" in shown
+    assert "epoch" not in shown
+    assert b"\r" not in done.stdout
+
+
+def test_one_training_of_the_tutorial_recipe_uses_all_images(tmp_path: Path, run_train: Run) -> None:
+    done = run_train("--recipe", "tutorial", "--epochs", "1", "--batch-size", "1024", "-o", tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert record["images"]["train"] == [0, 60_000]
+    assert set(record["accuracy"]) == {"train", "test"}
+    assert record["calibration"]["temperature"] is None
+    assert np.isfinite(record["history"]["loss"]).all()
+    assert "temperature" not in done.stdout

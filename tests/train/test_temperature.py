@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from fmnist_train.model import build_model
+from fmnist_train.scores import calibration_error, log_softmax, score
+from fmnist_train.temperature import fit_temperature, fold_temperature, logits_of
+
+
+@pytest.fixture
+def overconfident() -> tuple[np.ndarray, np.ndarray]:
+    """Return logits three times too large for labels drawn from the probabilities they should have meant."""
+    random = np.random.default_rng(0)
+    honest = random.normal(size=(4000, 10)) * 1.5
+    cumulative = np.exp(log_softmax(honest)).cumsum(axis=1)
+    labels = (random.random((4000, 1)) > cumulative).sum(axis=1).astype(np.uint8)
+    return 3 * honest, labels
+
+
+def test_the_temperature_is_found_that_makes_the_probabilities_honest(
+    overconfident: tuple[np.ndarray, np.ndarray],
+) -> None:
+    logits, labels = overconfident
+    temperature = fit_temperature(logits, labels)
+    assert temperature == pytest.approx(3, rel=0.1)
+    best = score(logits / temperature, labels)
+    for other in (1.0, temperature * 0.98, temperature * 1.02):
+        assert best.negative_log_likelihood < score(logits / other, labels).negative_log_likelihood
+    assert best.expected_calibration_error < 0.03 < score(logits, labels).expected_calibration_error
+
+
+def test_a_temperature_below_one_is_found_too(overconfident: tuple[np.ndarray, np.ndarray]) -> None:
+    logits, labels = overconfident
+    assert fit_temperature(logits / 6, labels) == pytest.approx(0.5, rel=0.1)
+
+
+def test_folding_divides_the_logits_and_changes_no_label() -> None:
+    model = build_model()
+    images = np.random.default_rng(1).integers(0, 256, (500, 28, 28)).astype(np.uint8)
+    logits, labels = logits_of(model, images), model.predict(images, verbose=0).argmax(axis=1)
+    fold_temperature(model, 0.25)
+    np.testing.assert_allclose(logits_of(model, images), logits / 0.25, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(model.predict(images, verbose=0).argmax(axis=1), labels)
+
+
+def test_logits_are_what_the_softmax_is_given() -> None:
+    model = build_model()
+    images = np.random.default_rng(1).integers(0, 256, (20, 28, 28)).astype(np.uint8)
+    probabilities = np.exp(log_softmax(logits_of(model, images)))
+    np.testing.assert_allclose(model.predict(images, verbose=0), probabilities, atol=1e-5)
+
+
+def test_calibration_error_is_the_weighted_gap_of_the_bins() -> None:
+    confidence = np.array([0.95, 0.95, 0.95, 0.95, 0.5, 0.5])
+    right = np.array([True, True, True, False, False, True])
+    assert calibration_error(confidence, right) == pytest.approx(4 / 6 * 0.2)
+
+
+def test_full_confidence_has_a_bin() -> None:
+    assert calibration_error(np.array([1.0, 1.0]), np.array([True, False])) == pytest.approx(0.5)
+
+
+def test_scores_of_logits_known_by_hand() -> None:
+    logits = np.log(np.array([[0.5] + [0.5 / 9] * 9, [0.1] * 9 + [0.1]]))
+    scores = score(logits, np.array([0, 3], np.uint8))
+    assert scores.accuracy == 0.5
+    assert scores.negative_log_likelihood == pytest.approx(-(np.log(0.5) + np.log(0.1)) / 2)
