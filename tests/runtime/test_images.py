@@ -83,6 +83,26 @@ def test_an_off_black_or_off_white_ground_is_brought_to_zero(ground: int, negati
     assert np.abs(fitted - load_image(clean).astype(int)).max() <= 3  # of rounding twice
 
 
+def test_a_few_stray_pixels_do_not_hide_what_the_ground_is() -> None:
+    grey = np.full((280, 280), 40, np.uint8)
+    grey[:28, :28] = 0
+    assert not load_image(grey)[14:].any()
+
+
+def test_a_garment_that_fills_most_of_the_border_is_not_taken_for_the_ground() -> None:
+    picture = np.zeros((28, 28), np.uint8)
+    picture[3:25] = 120
+    picture[:, 7:21] = 120
+    fitted = load_image(np.kron(picture, np.ones((10, 10), np.uint8)).astype(np.uint8))
+    assert (fitted[10:18, 10:18] == 120).all()
+
+
+def test_fine_stripes_are_averaged_not_sampled() -> None:
+    grey = np.zeros((280, 280), np.uint8)
+    grey[40:240, 40:240:2] = 255
+    assert np.abs(load_image(grey)[8:20, 8:20].astype(int) - 128).max() <= 2
+
+
 @pytest.mark.parametrize("negative", [False, True])
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
 @pytest.mark.parametrize("enlarge", [PIL.Image.Resampling.NEAREST, PIL.Image.Resampling.BICUBIC])
