@@ -94,7 +94,7 @@ def test_a_garment_that_fills_most_of_the_border_is_not_taken_for_the_ground() -
     picture[3:25] = 120
     picture[:, 7:21] = 120
     fitted = load_image(np.kron(picture, np.ones((10, 10), np.uint8)).astype(np.uint8))
-    assert (fitted[10:18, 10:18] == 120).all()
+    assert np.abs(fitted[10:18, 10:18].astype(int) - 120).max() <= 2
 
 
 def test_fine_stripes_are_averaged_not_sampled() -> None:
