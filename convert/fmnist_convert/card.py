@@ -87,8 +87,8 @@ def _limits() -> str:
     return (
         "## Limits\n\n"
         "It knows ten kinds of garments from small, grey, centred catalogue pictures on plain ground, and nothing "
-        "else: it has no answer for 'none of these', confuses shirts with t-shirts, pullovers and coats most, and does not "
-        "work on unprepared photos. Do not use it to decide anything about people."
+        "else: it has no answer for 'none of these', confuses shirts with t-shirts, pullovers and coats most, and does "
+        "not work on unprepared photos. Do not use it to decide anything about people."
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from typing import Any, Final
 
@@ -19,10 +18,8 @@ def export_fp32(model: Any) -> onnx.ModelProto:
 
     tf2onnx's `from_keras` fails on Sequential models of Keras 3, so the model is traced as a function.
     """
-    import tensorflow as tf
-    import tf2onnx
+    from fmnist_convert.backend import tf, tf2onnx
 
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     signature = (tf.TensorSpec((None, IMAGE_SIDE, IMAGE_SIDE), tf.uint8, name=INPUT_NAME),)
 
     def forward(image: Any) -> dict[str, Any]:

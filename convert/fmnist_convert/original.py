@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +35,10 @@ def open_original(path: Path) -> Original:
 
     Raises ModelError if it is missing, damaged, or no 28x28 uint8 classifier of ten classes.
     """
-    _quiet_tensorflow()
-    import keras
-
     if not path.is_file():
         raise ModelError(f"no model at {path}: train one with `fmnist-edge train -o DIR`")
+    from fmnist_convert.backend import keras
+
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many types, depending on where the file is damaged
@@ -74,9 +72,3 @@ def _check_contract(model: Any, path: Path) -> None:
         raise ModelError(
             f"{path} maps {shapes}, not uint8 [batch, 28, 28] to [batch, 10]; put the scaling into the model"
         )
-
-
-def _quiet_tensorflow() -> None:
-    """Keep TensorFlow's C++ log lines off the terminal, unless the user has asked for them."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
