@@ -130,18 +130,18 @@ def test_a_file_that_vanishes_after_it_was_listed_is_missing(classifier: Classif
 
 
 def test_unsure_changes_the_label_alone() -> None:
-    probabilities = np.array([0.1, 0.6, 0.3] + [0.0] * 7, np.float32)
+    probabilities = np.array([0.125, 0.5, 0.375] + [0.0] * 7, np.float32)
     result = Result("x.png", Prediction(probabilities))
-    sure, unsure = result.as_record(min_confidence=0.6), result.as_record(min_confidence=0.601)
+    sure, unsure = result.as_record(min_confidence=0.5), result.as_record(min_confidence=0.501)
     assert sure == {
         "path": "x.png",
         "label": "Trouser",
         "index": 1,
-        "confidence": 0.6,
+        "confidence": 0.5,
         "top": [
-            {"label": "Trouser", "index": 1, "probability": 0.6},
-            {"label": "Pullover", "index": 2, "probability": 0.3},
-            {"label": "T-shirt/top", "index": 0, "probability": 0.1},
+            {"label": "Trouser", "index": 1, "probability": 0.5},
+            {"label": "Pullover", "index": 2, "probability": 0.375},
+            {"label": "T-shirt/top", "index": 0, "probability": 0.125},
         ],
         "error": None,
     }
