@@ -47,7 +47,8 @@ def _download(url: str, stem: str, stall_seconds: float, listener: FetchListener
     """Return what comes from a URL; every way in which that can fail becomes a DataError."""
     try:
         request = urllib.request.Request(url, headers={"User-Agent": f"fmnist-edge/{__version__}"})
-        with urllib.request.urlopen(request, timeout=stall_seconds) as response:
+        opener = urllib.request.build_opener()  # not the shared one, which keeps the first proxy settings it saw
+        with opener.open(request, timeout=stall_seconds) as response:
             return _received(response, stem, listener)
     except urllib.error.HTTPError as error:
         error.close()
@@ -78,6 +79,8 @@ def _text(reason: object, stall_seconds: float) -> str:
     """Say in one line why a connection failed, without the number of the error."""
     if isinstance(reason, TimeoutError):
         return f"nothing came for {stall_seconds:g} s"
+    if isinstance(reason, http.client.IncompleteRead):
+        return "truncated: the connection ended early"
     if isinstance(reason, OSError) and reason.strerror:
         return reason.strerror
     return str(reason) or type(reason).__name__
