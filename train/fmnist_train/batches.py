@@ -1,6 +1,6 @@
-"""Batches whose order and augmentation are a pure function of the seed and the epoch.
+"""Batches whose order, augmentation and dropout are a pure function of the seed and the epoch.
 
-No generator with a state stands behind them, so a training that was interrupted after any epoch goes on
+No generator with a state of its own stands behind them, so a training that was interrupted after any epoch goes on
 with exactly the batches it would have seen.
 """
 
@@ -24,6 +24,25 @@ class EpochClock(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the epoch, counted from 0."""
         self.epoch.assign(epoch)
+
+
+class DropoutClock(keras.callbacks.Callback):
+    """Makes dropout, too, a function of seed and epoch.
+
+    A dropout layer keeps a seed and the number of masks it has drawn, one a step. Keras saves neither with the
+    weights (3.15), so a resumed training would draw the masks of the first epochs again: set the number.
+    """
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self._steps = steps
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Set how many masks have been drawn before this epoch."""
+        for layer in self.model.layers:
+            if isinstance(layer, keras.layers.Dropout):
+                state = layer.seed_generator.state
+                state.assign([keras.ops.convert_to_numpy(state)[0], epoch * self._steps])
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from fmnist_edge.dataset import Split, load_split
 from fmnist_train.backend import keras
 from fmnist_train.backup import Backup, History
-from fmnist_train.batches import EpochClock, steps_per_epoch, training_batches
+from fmnist_train.batches import DropoutClock, EpochClock, steps_per_epoch, training_batches
 from fmnist_train.model import build_model, build_training_model
 from fmnist_train.recipes import Recipe
 from fmnist_train.schedule import build_optimizer
@@ -42,7 +42,7 @@ def fit(recipe: Recipe, data: TrainingData, seed: int, backup: Backup, history: 
     keras.utils.set_random_seed(seed)
     model = build_model()
     trainer = _compiled(model, recipe, len(data.train.labels))
-    clock = EpochClock()
+    clock, masks = EpochClock(), DropoutClock(steps_per_epoch(len(data.train.labels), recipe.batch_size))
     trainer.fit(
         training_batches(data.train, recipe, seed, clock.epoch),
         epochs=recipe.epochs,
@@ -50,7 +50,7 @@ def fit(recipe: Recipe, data: TrainingData, seed: int, backup: Backup, history: 
         verbose=0,
         validation_data=_arrays(data.validation),
         validation_batch_size=1000,
-        callbacks=[clock, *_averaging(recipe, data), *backup.callbacks(history), _Report(on_epoch)],
+        callbacks=[clock, masks, *_averaging(recipe, data), *backup.callbacks(history), _Report(on_epoch)],
     )
     return model
 
