@@ -41,5 +41,5 @@ def test_help_and_version_load_nothing_heavy(arguments: tuple[str, ...]) -> None
 def test_classifying_loads_the_runtime_alone_and_one_decoder() -> None:
     roots, pillow = loaded("classify", str(SAMPLE))
     assert roots & HEAVY == {"numpy", "onnxruntime", "PIL"}
-    assert not roots & {"tempfile", "hashlib", "csv", "fmnist_train", "fmnist_convert", "fmnist_bench"}
+    assert not roots & {"fmnist_train", "fmnist_convert", "fmnist_bench"}
     assert {name for name in pillow if name.endswith("ImagePlugin")} == {"PIL.PngImagePlugin"}

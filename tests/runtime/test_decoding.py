@@ -44,10 +44,12 @@ MODES = [
 FILES = {form: encoded(garment(), form, **options) for form, options in LOSSLESS.items()} | {
     "JPEG": encoded(garment(), "JPEG", quality=90),
     "progressive JPEG": encoded(garment(), "JPEG", progressive=True),
-    "AVIF": encoded(garment(), "AVIF"),
     "interlaced GIF": encoded(garment(), "GIF", interlace=True),
     "deflated TIFF": encoded(garment(), "TIFF", compression="tiff_adobe_deflate"),
 }
+PIL.Image.init()
+if "AVIF" in PIL.Image.SAVE:  # Pillow reads and writes it since 11.3
+    FILES["AVIF"] = encoded(garment(), "AVIF")
 
 
 def code_of(source: Any) -> str:
