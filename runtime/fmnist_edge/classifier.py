@@ -55,7 +55,8 @@ class Classifier:
         Arrays are uint8 [height, width] grey or [height, width, 3] RGB, 0..255.
         Raises ImageError if it cannot be read or is no picture.
         """
-        return Prediction(self.predict(load_image(image)[None])[0], self.labels)
+        loaded = load_image(image)
+        return Prediction(self.predict(loaded[None])[0], self.labels, loaded)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reopen, (self.path, self.threads))

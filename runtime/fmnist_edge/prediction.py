@@ -19,6 +19,10 @@ class Prediction:
     """float32 [10], sums to 1, in the order of `LABELS`."""
     labels: tuple[str, ...] = LABELS
     """The names of the classes."""
+    image: NDArray[np.uint8] | None = None
+    """What the network saw: uint8 [28, 28], the garment bright on black."""
+    mask: NDArray[np.uint8] | None = None
+    """Of a photo, where the garment was found: uint8 [96, 96] over the whole photo; None for a dataset image."""
 
     @cached_property
     def index(self) -> int:
