@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fmnist_edge.cli.options import common_options, data_option, text_or_json_option
 from fmnist_edge.errors import GateError, MissingExtraError
+
+if TYPE_CHECKING:
+    from fmnist_edge.dataset import SplitName
 
 
 @click.command(name="compare")
@@ -31,7 +35,9 @@ from fmnist_edge.errors import GateError, MissingExtraError
 @data_option
 @text_or_json_option
 @common_options
-def command(first: Path, second: Path, min_agreement: float, split: str, data: Path | None, output_format: str) -> None:
+def command(
+    first: Path, second: Path, min_agreement: float, split: SplitName, data: Path | None, output_format: str
+) -> None:
     """Compare two models (.keras or .onnx): accuracy, same labels, difference of probabilities."""
     try:
         from fmnist_convert.compare import compare
