@@ -116,13 +116,19 @@ def test_an_interrupted_fetch_leaves_nothing_half_written(
 ) -> None:
     environment = {**os.environ, "FMNIST_MIRRORS": mirror.url("stalls")}
     command = [SCRIPT, "data", "fetch", "-o", str(tmp_path / "out")]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        for _ in range(500):
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    ) as process:
+        for _ in range(3000):
             if mirror.requests:
                 break
             time.sleep(0.02)
         process.send_signal(number)
-        errors = process.communicate(timeout=10)[1].decode()
+        errors = process.communicate(timeout=60)[1].decode()
     assert mirror.requests
     assert process.returncode != 0
     assert "Traceback" not in errors
