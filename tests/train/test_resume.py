@@ -1,6 +1,7 @@
 """Interrupted trainings: killed for real, gone on with, and refused where they do not belong."""
 
 import json
+import os
 import subprocess
 import time
 import zipfile
@@ -11,7 +12,7 @@ import pytest
 
 from fmnist_edge.errors import UsageError
 from fmnist_train.backup import Backup
-from fmnist_train.recipes import named_recipe
+from fmnist_train.recipes import Recipe, named_recipe
 from fmnist_train.training import backup_for
 from tests.train.conftest import COMMAND, SHORT, Run
 
@@ -56,18 +57,29 @@ def test_a_killed_training_goes_on_to_the_very_same_bytes(tmp_path: Path, short_
     assert not backup.folder.exists()
 
 
-def test_a_backup_of_another_seed_or_recipe_is_refused_and_kept(tmp_path: Path, run_train: Run) -> None:
-    backup = leave_backup(tmp_path)
-    for other, named in (
-        (("--seed", "4", "--epochs", "4", "--batch-size", "2048"), "seed 3 instead of 4"),
-        (("--seed", "3", "--batch-size", "2048"), "epochs 4 instead of 160"),
-        ((*SHORT, "--recipe", "tutorial"), "name default instead of tutorial"),
-    ):
-        done = run_train(*other, "-o", tmp_path, "--resume")
-        assert done.returncode == 2
-        assert named in done.stderr
-        assert len(done.stderr.splitlines()) == 1
-        assert backup.exists()
+@pytest.mark.parametrize(
+    ("recipe", "seed", "named"),
+    [
+        (named_recipe("default", epochs=4, batch_size=2048), 4, "seed 3 instead of 4"),
+        (named_recipe("default", batch_size=2048), 3, "epochs 4 instead of 160"),
+        (named_recipe("tutorial"), 3, "name default instead of tutorial"),
+    ],
+)
+def test_a_backup_of_another_training_is_refused_and_kept(
+    tmp_path: Path, recipe: Recipe, seed: int, named: str
+) -> None:
+    left = leave_backup(tmp_path)
+    with pytest.raises(UsageError, match=named):
+        backup_for(recipe, seed, tmp_path).restore()
+    assert left.exists()
+
+
+def test_the_command_refuses_a_backup_of_another_seed(tmp_path: Path, run_train: Run) -> None:
+    leave_backup(tmp_path)
+    done = run_train(*SHORT[:-1], "4", "-o", tmp_path, "--resume")
+    assert done.returncode == 2
+    assert "seed 3 instead of 4" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_resume_without_a_backup_is_refused(tmp_path: Path, run_train: Run) -> None:
@@ -84,14 +96,25 @@ def test_a_damaged_backup_is_refused(tmp_path: Path) -> None:
         backup.restore()
 
 
-def test_without_resume_a_backup_is_discarded_with_a_note(tmp_path: Path, short_training: Any, run_train: Run) -> None:
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+def test_a_second_training_shows_a_bar_discards_a_backup_and_gives_the_same_bytes(
+    tmp_path: Path, short_training: Any
+) -> None:
     folder, _ = short_training
     backup = leave_backup(tmp_path)
-    done = run_train(*SHORT, "-o", tmp_path)
-    assert done.returncode == 0
-    assert "discarding the interrupted training" in done.stderr
-    assert (tmp_path / "fmnist-mlp.keras").read_bytes() == (folder / "fmnist-mlp.keras").read_bytes()
+    leader, follower = os.openpty()
+    words = [COMMAND, "train", *SHORT, "-o", str(tmp_path)]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=follower, check=True)
+    os.close(follower)
+    shown = os.read(leader, 100_000).decode()
+    os.close(leader)
+    assert "discarding the interrupted training" in shown
+    assert "100%" in shown
+    assert "epoch 4" not in shown
+    assert b"100%" not in done.stdout
     assert not backup.folder.exists()
+    for name in ("fmnist-mlp.keras", "training.json", "curves.png"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
 
 def leave_backup(folder: Path) -> Backup:
