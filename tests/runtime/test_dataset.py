@@ -95,7 +95,8 @@ def test_a_good_gz_beside_a_bad_plain_file_is_enough(compressed: dict[str, bytes
         (lambda good: gzip.decompress(good)[:-1], "truncated: 10007 bytes, not 10008"),
         (lambda good: gzip.decompress(good) + b"x", "not the dataset's file: SHA-256"),
         (lambda good: gzip.compress(bytes(10_008)), "not the dataset's file: SHA-256"),
-        (lambda good: gzip.compress(gzip.decompress(good) + bytes(1 << 24)), "not the dataset's file: SHA-256"),
+        # Only as much as needed is unpacked: the end of this one, which is cut off, is never seen.
+        (lambda good: gzip.compress(gzip.decompress(good) + bytes(1 << 24))[:-20], "not the dataset's file: SHA-256"),
         (lambda good: good[:20] + bytes(40) + good[60:], "damaged|not the dataset's file|truncated"),
     ],
     ids=["empty", "half-gz", "short", "long", "zeros", "bomb", "bits"],
