@@ -13,7 +13,17 @@ from fmnist_convert.original import Original
 from fmnist_convert.parity import Parity
 from fmnist_convert.quantize import Quantized
 from fmnist_convert.rounding import PAIR_LIMIT, WEIGHT_LIMIT
-from fmnist_edge.contract import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
+from fmnist_edge.contract import (
+    BATCH_DIMENSION,
+    IMAGE_SIDE,
+    INPUT_NAME,
+    LABELS,
+    MASK_NAME,
+    MASK_SIDE,
+    OUTPUT_NAME,
+    PHOTO_MAX_SIDE,
+    PHOTO_NAME,
+)
 from fmnist_edge.dataset import SHA256
 from fmnist_edge.model_info import facts_from_metadata
 from fmnist_edge.version import __version__
@@ -39,22 +49,77 @@ CONTRACT: Final[dict[str, Any]] = {
     },
 }
 
+PHOTO_CONTRACT: Final[dict[str, Any]] = {
+    "kind": "photo",
+    "labels": list(LABELS),
+    "input": {
+        "name": PHOTO_NAME,
+        "dtype": "uint8",
+        "shape": ["height", "width", 3],
+        "range": [0, 255],
+        "meaning": f"RGB pixels of a photo, sides of 1..{PHOTO_MAX_SIDE}: reduce larger ones first",
+    },
+    "output": {
+        "name": OUTPUT_NAME,
+        "dtype": "float32",
+        "shape": [1, len(LABELS)],
+        "meaning": "softmax probabilities in the order of labels; below unsure_below the answer is unsure",
+    },
+    "other_outputs": {
+        INPUT_NAME: "uint8 [28, 28]: what the head saw",
+        MASK_NAME: f"uint8 [{MASK_SIDE}, {MASK_SIDE}]: where the garment is in the whole photo, 0..255; "
+        "all 0 where the picture needed no mask",
+    },
+}
+
 
 def general_facts(name: str, model_version: str, original: Original) -> dict[str, Any]:
     """Return what holds for every form of the model: contract, origin, data, tools, licence."""
     return {
+        **CONTRACT,
+        **_made_of(name, model_version),
+        "original": _origin(original),
+    }
+
+
+def photo_facts(
+    name: str, model_version: str, segmenter: Original, head: Original, classifier_sha256: str, quantized: Quantized
+) -> dict[str, Any]:
+    """Return what holds for a photo model, and how its head was quantized."""
+    return {
+        **PHOTO_CONTRACT,
+        **_made_of(name, model_version),
+        "segmenter": _origin(segmenter),
+        "head": _origin(head),
+        "classifier_sha256": classifier_sha256,
+        "drawing": segmenter.record["drawing"],
+        "unsure_below": float(head.record.get("unsure_below", 0.0)),
+        "training_data": head.record.get("training_data", "not recorded"),
+        "quantization": quantization_facts(quantized)
+        | {
+            "split": "train",
+            "calibration_indices": "every 110th image, and drawings of scenes of every second of the last 1,000",
+            "choice_indices": "as many others",
+            "segmenter": "static QDQ with the ranges that training recorded; int8 kernels within +-64",
+        },
+    }
+
+
+def _made_of(name: str, model_version: str) -> dict[str, Any]:
+    return {
         "schema": SCHEMA,
         "name": name,
         "version": model_version,
-        **CONTRACT,
-        "original": {
-            "sha256": original.sha256,
-            **{key: original.record[key] for key in ("recipe", "seed") if key in original.record},
-        },
         "dataset": {"name": "Fashion-MNIST", "sha256": dict(SHA256)},
         "tools": {"fmnist-edge": __version__, **{tool: version(tool) for tool in TOOLS}},
         "licence": "MIT",
     }
+
+
+def _origin(original: Original) -> dict[str, Any]:
+    """Return which Keras file it was, and by which recipe and seed it was trained."""
+    known: dict[str, Any] = {key: original.record[key] for key in ("recipe", "seed") if key in original.record}
+    return {"sha256": original.sha256, **known}
 
 
 def graph_facts(model: onnx.ModelProto, precision: str) -> dict[str, Any]:

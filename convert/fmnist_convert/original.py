@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.contract import IMAGE_SIDE, LABELS
+from fmnist_edge.contract import IMAGE_SIDE, LABELS, MASK_SIDE
 from fmnist_edge.errors import ModelError
 
 RECORD_MEMBER: Final = "training.json"  # the training room puts its record into the .keras archive by this name
@@ -31,10 +31,29 @@ class Original:
 
 
 def open_original(path: Path) -> Original:
-    """Load a .keras file in safe mode (no code from the file is run) and check its contract.
+    """Load the .keras file of a classifier or a photo head in safe mode and check its contract.
 
     Raises ModelError if it is missing, damaged, or no 28x28 uint8 classifier of ten classes.
     """
+    original = _open(path)
+    _check_contract(original.model, path)
+    return original
+
+
+def open_segmenter(path: Path) -> Original:
+    """Load the .keras file of a segmenter in safe mode and check its contract.
+
+    Raises ModelError if it is missing, damaged, or does not map [batch, 96, 96, 3] to [batch, 96, 96].
+    """
+    original = _open(path)
+    found = (tuple(original.model.input_shape), tuple(original.model.output_shape))
+    if found != ((None, MASK_SIDE, MASK_SIDE, 3), (None, MASK_SIDE, MASK_SIDE)):
+        raise ModelError(f"{path} maps {list(found[0])} to {list(found[1])}; a segmenter maps 96x96 pixels to a mask")
+    return original
+
+
+def _open(path: Path) -> Original:
+    """Load a .keras file; no code from the file is run."""
     if not path.is_file():
         raise ModelError(f"no model at {path}: train one with `fmnist-edge train -o DIR`")
     from fmnist_convert.backend import keras
@@ -44,7 +63,6 @@ def open_original(path: Path) -> Original:
     except Exception as error:  # Keras raises many types, depending on where the file is damaged
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"{path} is not a Keras model that can be loaded safely: {reason}") from error
-    _check_contract(model, path)
     return Original(model, hashlib.sha256(path.read_bytes()).hexdigest(), read_record(path))
 
 

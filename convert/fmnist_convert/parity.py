@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +14,9 @@ from fmnist_edge.errors import GateError
 FP32_MAX_DIFFERENCE: Final = 1e-5  # in any probability, against Keras
 INT8_MAX_ACCURACY_LOSS: Final = 0.001  # against Keras, on the 10,000 test images
 INT8_MIN_AGREEMENT: Final = 0.995  # share of test images with the same label as Keras
+# Of the photo model, int8 against fp32 on drawn scenes and training photos.
+PHOTO_MAX_ACCURACY_LOSS: Final = 0.01
+PHOTO_MIN_AGREEMENT: Final = 0.98
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,23 @@ def broken_limits(fp32: Parity, int8: Parity, int8_plain: Parity) -> list[str]:
             broken.append(f"{name}: {loss * 100:.2f} points less accurate than Keras")
         if parity.agreement < INT8_MIN_AGREEMENT - 1e-9:
             broken.append(f"{name}: same label for {parity.agreement:.2%}, less than {INT8_MIN_AGREEMENT:.1%}")
+    return broken
+
+
+def broken_photo_limits(measured: Mapping[str, Parity]) -> list[str]:
+    """Return a sentence for each limit of the photo model that does not hold on a set of training pictures.
+
+    Sets are by name; those that are not made of training data ("test ...", "validation ...") are reports only.
+    """
+    broken = []
+    for name, parity in measured.items():
+        if not name.startswith("train"):
+            continue
+        loss = parity.reference_accuracy - parity.accuracy
+        if loss > PHOTO_MAX_ACCURACY_LOSS + 1e-9:
+            broken.append(f"int8 on {name}: {loss * 100:.2f} points less accurate than fp32")
+        if parity.agreement < PHOTO_MIN_AGREEMENT - 1e-9:
+            broken.append(f"int8 on {name}: same label as fp32 for {parity.agreement:.2%}, less than 98 %")
     return broken
 
 

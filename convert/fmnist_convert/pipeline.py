@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,54 +10,23 @@ from typing import Any
 
 import numpy as np
 import onnx
-from fmnist_edge.dataset import Split, load_split
 from numpy.typing import NDArray
 
 from fmnist_convert.card import model_card, recall_by_class
+from fmnist_convert.conversion import Conversion, Row, as_json, plain_name
 from fmnist_convert.export import export_fp32
 from fmnist_convert.facts import accuracy_facts, general_facts, graph_facts, quantization_facts, stamp
 from fmnist_convert.int8_graph import build_int8
 from fmnist_convert.network import read_network
-from fmnist_convert.original import Original, open_original, predict_with_keras
-from fmnist_convert.parity import Parity, broken_limits, hold_gate, measure_parity
+from fmnist_convert.original import open_original, predict_with_keras
+from fmnist_convert.parity import Parity, broken_limits, measure_parity
 from fmnist_convert.predictors import open_predictor, open_unoptimized
-from fmnist_convert.quantize import Quantized, quantize
+from fmnist_convert.quantize import CALIBRATION, CHOICE, Quantized, quantize
 from fmnist_convert.vectors import build_vectors
-from fmnist_edge.atomic import write_atomically
-from fmnist_edge.errors import UsageError
+from fmnist_edge.dataset import Split, load_split
 from fmnist_edge.model_info import side_json_path, vectors_path
 
 DEFAULT_VERSION = "1.0.0"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the conversion's table."""
-
-    title: str
-    size: int
-    """Bytes."""
-    parity: Parity | None
-    """Against Keras on the test images; None for Keras itself."""
-    accuracy: float
-    """On the test images, 0..1."""
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """What a conversion measured, and the files it is ready to write."""
-
-    rows: list[Row]
-    broken: list[str]
-    """The limits of the parity gate that do not hold."""
-    files: dict[str, bytes]
-    """File name to content; the int8 model last."""
-
-    def write(self, folder: Path) -> list[Path]:
-        """Write every file into `folder`, each in one step. Raises OutputError."""
-        for name, content in self.files.items():
-            write_atomically(folder / name, content)
-        return [folder / name for name in self.files]
 
 
 def convert(
@@ -72,13 +40,11 @@ def convert(
 
     `name` is the name of model and files, by default that of the .keras file. Raises ModelError, DataError.
     """
-    name = name or source.name.removesuffix(".keras")
-    if not name or Path(name).name != name:
-        raise UsageError(f"a model's name must be a plain file name, not {name!r}")
+    name = plain_name(name or source.name.removesuffix(".keras"))
     original = open_original(source)
     train, test = load_split("train", data), load_split("test", data)
     fp32 = export_fp32(original.model)
-    quantized = quantize(read_network(fp32), train.images)
+    quantized = quantize(read_network(fp32), train.images[CALIBRATION], train.images[CHOICE])
     general = general_facts(name, model_version, original)
     reference = predict_with_keras(original.model, test.images)
     measured = _measure(fp32, build_int8(quantized.network), general, reference, test)
@@ -141,8 +107,8 @@ def _files(measured: _Measured, general: dict[str, Any], quantized: Quantized, t
     beside = int8_facts | {"file": model.name, "bytes": len(int8_bytes), "sha256": sha256}
     return {
         f"{name}.fp32.onnx": stamp(measured.fp32, fp32_facts).SerializeToString(deterministic=True),
-        vectors_path(model).name: _json(build_vectors(sha256, test, measured.probabilities)),
-        side_json_path(model).name: _json(beside),
+        vectors_path(model).name: as_json(build_vectors(sha256, test, measured.probabilities)),
+        side_json_path(model).name: as_json(beside),
         model.with_suffix(".md").name: model_card(beside).encode(),
         model.name: int8_bytes,
     }
@@ -157,10 +123,3 @@ def _rows(source: Path, files: dict[str, bytes], measured: _Measured) -> list[Ro
         Row(int8_name, len(files[int8_name]), optimized, optimized.accuracy),
         Row("  graph optimizations off", len(files[int8_name]), plain, plain.accuracy),
     ]
-
-
-def _json(content: dict[str, Any]) -> bytes:
-    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
-
-
-__all__ = ["Conversion", "Original", "Row", "convert", "hold_gate"]

@@ -53,9 +53,11 @@ class Quantized:
     """Weighted mean squared error of the gap between the two best logits, on the choice images."""
 
 
-def quantize(network: Network, images: NDArray[np.uint8]) -> Quantized:
-    """Quantize on the 55,000 training images, uint8 [n, 28, 28] (no test or validation image is seen)."""
-    calibration, choice = images[CALIBRATION], images[CHOICE]
+def quantize(network: Network, calibration: NDArray[np.uint8], choice: NDArray[np.uint8]) -> Quantized:
+    """Quantize on calibration images, choosing among the results on others: uint8 [n, 28, 28] each.
+
+    Both must come from training data alone.
+    """
     target = network.logits(choice)
     hessian = _weighted_gram(calibration.reshape(-1, PIXELS), ambiguity(network.logits(calibration)))
     results = []

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from fmnist_edge.classifier import Classifier
+from fmnist_edge.decoding import decode
 from fmnist_edge.errors import ImageError
 from fmnist_edge.image_files import read_stream
-from fmnist_edge.images import load_image
 from fmnist_edge.prediction import Prediction
 from fmnist_edge.result import Result
 from fmnist_edge.walking import Found, expand
@@ -23,29 +24,51 @@ STANDARD_INPUT: Final = "-"
 BATCH: Final = 256  # images run at once; more bought no speed on two cores, and 200 KB is little memory
 PATIENCE: Final = 0.25  # seconds after which a batch is run though it is not full, so that answers keep coming
 
-_Loaded: TypeAlias = tuple[str, NDArray[np.uint8] | ImageError]
+OnAnswer: TypeAlias = Callable[[str, PIL.Image.Image, Prediction], None]
+
+
+class _Waiting(NamedTuple):
+    """An image of the dataset that waits for its batch."""
+
+    picture: PIL.Image.Image
+    image: NDArray[np.uint8]
+
+
+_Loaded: TypeAlias = tuple[str, _Waiting | Prediction | ImageError]
 
 
 def classify_all(
-    classifier: Classifier, inputs: Iterable[str | os.PathLike[str]], *, recursive: bool = False
+    classifier: Classifier,
+    inputs: Iterable[str | os.PathLike[str]],
+    *,
+    recursive: bool = False,
+    on_answer: OnAnswer | None = None,
 ) -> Iterator[Result]:
     """Classify files one after the other and yield a Result for each, in the order given.
 
     "-" is an image on standard input. With `recursive`, a folder stands for its files (see `walking.walk`); without,
     it is an error. An input that cannot be classified yields its ImageError; the others go on.
+    `on_answer` is called with path, decoded picture and prediction of each image, before its Result comes.
     """
-    for batch in _batches(map(_loaded, expand(inputs, recursive=recursive))):
-        yield from _classified(classifier, batch)
+    for batch in _batches(_loaded(classifier, found, on_answer) for found in expand(inputs, recursive=recursive)):
+        yield from _classified(classifier, batch, on_answer)
 
 
-def _loaded(found: Found) -> _Loaded:
+def _loaded(classifier: Classifier, found: Found, on_answer: OnAnswer | None) -> _Loaded:
+    """Decode an input; photos are answered at once, so that no more than one of them is held at a time."""
     if found.error:
         return found.path, found.error
     try:
         source = read_stream(sys.stdin.buffer) if found.path == STANDARD_INPUT else found.path
-        return found.path, load_image(source)
+        picture = decode(source)
+        begun = classifier.begin(picture)
     except ImageError as error:
         return found.path, error
+    if not isinstance(begun, Prediction):
+        return found.path, _Waiting(picture, begun)
+    if on_answer:
+        on_answer(found.path, picture, begun)
+    return found.path, begun
 
 
 def _batches(items: Iterable[_Loaded]) -> Iterator[list[_Loaded]]:
@@ -60,11 +83,16 @@ def _batches(items: Iterable[_Loaded]) -> Iterator[list[_Loaded]]:
         yield batch
 
 
-def _classified(classifier: Classifier, batch: list[_Loaded]) -> Iterator[Result]:
-    images = [image for _, image in batch if not isinstance(image, ImageError)]
+def _classified(classifier: Classifier, batch: list[_Loaded], on_answer: OnAnswer | None) -> Iterator[Result]:
+    images = [item.image for _, item in batch if isinstance(item, _Waiting)]
     answers = iter(classifier.predict(np.stack(images)) if images else ())
-    for path, image in batch:
-        if isinstance(image, ImageError):
-            yield Result(path, error=image)
+    for path, item in batch:
+        if isinstance(item, ImageError):
+            yield Result(path, error=item)
+        elif isinstance(item, Prediction):
+            yield Result(path, item)
         else:
-            yield Result(path, Prediction(next(answers), classifier.labels))
+            prediction = Prediction(next(answers), classifier.labels, item.image)
+            if on_answer:
+                on_answer(path, item.picture, prediction)
+            yield Result(path, prediction)

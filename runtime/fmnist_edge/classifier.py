@@ -1,43 +1,71 @@
-"""The classifier: one onnxruntime session behind a small, checked interface."""
+"""The classifier: the models behind a small, checked interface that takes any picture."""
 
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
-from fmnist_edge.errors import ImageError
-from fmnist_edge.images import ImageSource, load_image
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
+from fmnist_edge.errors import ImageError, UsageError
+from fmnist_edge.images import ImageSource, decode, fit
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
+from fmnist_edge.photo_model import PhotoModel
 from fmnist_edge.prediction import Prediction
-from fmnist_edge.session import open_session
+from fmnist_edge.session import kind_of, open_session
+
+Route: TypeAlias = Literal["auto", "photo", "dataset"]
 
 
 class Classifier:
-    """Classifies images with an .onnx file that keeps the classifier contract.
+    """Classifies images: those of the dataset's form by the classifier, all others by the photo model.
 
-    Safe to share between threads; pickles as its path, so every process makes a session of its own.
+    Safe to share between threads; pickles as its arguments, so every process makes sessions of its own.
     """
 
-    def __init__(self, model: str | os.PathLike[str] | None = None, *, threads: int = 1) -> None:
-        """Open `model` (the embedded one by default) with `threads` onnxruntime threads.
+    def __init__(self, model: str | os.PathLike[str] | None = None, *, threads: int = 1, route: Route = "auto") -> None:
+        """Open `model`, or both embedded ones, with `threads` onnxruntime threads.
 
-        Raises ModelError if the file is missing, is no ONNX model, or breaks the contract.
+        `route` "auto" takes 28x28 grey pictures for images of the dataset and all others for photos; "photo" and
+        "dataset" take all for one. A `model` of one kind knows one route only.
+        Raises ModelError if the file is missing, is no ONNX model, or breaks its contract; UsageError for a route
+        that the model does not know.
         """
         self.path = Path(model) if model is not None else EMBEDDED_CLASSIFIER
         self.threads = threads
         self.labels: tuple[str, ...] = LABELS
-        self._session = open_session(self.path, threads=threads)
+        self._arguments = (model, threads, route)
+        self._lock = threading.Lock()
+        self._photo_model: PhotoModel | None = None
+        self._session: Any = None
         self._outputs = [OUTPUT_NAME]
+        self.route = self._open(model, route)
+
+    def _open(self, model: str | os.PathLike[str] | None, route: Route) -> Route:
+        """Open what the route needs at once; the embedded photo model waits for the first photo."""
+        session = open_session(self.path, threads=self.threads) if model is not None or route != "photo" else None
+        if model is None:
+            self._session = session
+            return route
+        only: Route = "photo" if kind_of(session) == "photo" else "dataset"
+        if route not in ("auto", only):
+            raise UsageError(f"{self.path} classifies {_WHAT[only]} only; choose another model for the route '{route}'")
+        if only == "photo":
+            self._photo_model = PhotoModel(self.path, threads=self.threads)
+        else:
+            self._session = session
+        return only
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return probabilities, float32 [n, 10], for uint8 [n, 28, 28] images as in the dataset.
 
-        0 is the black ground, 255 the brightest garment. Raises ImageError for any other dtype or shape.
+        0 is the black ground, 255 the brightest garment. Raises ImageError for any other dtype or shape, UsageError
+        if this classifier takes photos only.
         """
         if (
             not isinstance(images, np.ndarray)
@@ -46,6 +74,8 @@ class Classifier:
             or images.shape[1:] != (IMAGE_SIDE, IMAGE_SIDE)
         ):
             raise _wrong_array(images)
+        if self._session is None:
+            raise UsageError("this classifier takes photos only: use classify()")
         probabilities: NDArray[np.float32] = self._session.run(self._outputs, {INPUT_NAME: images})[0]
         return probabilities
 
@@ -55,18 +85,49 @@ class Classifier:
         Arrays are uint8 [height, width] grey or [height, width, 3] RGB, 0..255.
         Raises ImageError if it cannot be read or is no picture.
         """
-        loaded = load_image(image)
-        return Prediction(self.predict(loaded[None])[0], self.labels, loaded)
+        begun = self.begin(image)
+        if isinstance(begun, Prediction):
+            return begun
+        return Prediction(self.predict(begun[None])[0], self.labels, begun)
+
+    def begin(self, image: ImageSource) -> NDArray[np.uint8] | Prediction:
+        """Return an image of the dataset ready for `predict`, uint8 [28, 28], or the answer for a photo.
+
+        So that callers with many images can run those of the dataset in batches. Raises ImageError.
+        """
+        picture = decode(image)
+        if self.route == "dataset" or (self.route == "auto" and looks_like_the_dataset(picture)):
+            return fit(picture)
+        return self._photos().classify(np.asarray(picture.convert("RGB")))
+
+    def _photos(self) -> PhotoModel:
+        with self._lock:
+            if self._photo_model is None:
+                self._photo_model = PhotoModel(EMBEDDED_PHOTO_MODEL, threads=self.threads)
+            return self._photo_model
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_reopen, (self.path, self.threads))
+        return (_reopen, self._arguments)
 
     def __repr__(self) -> str:
-        return f"Classifier({str(self.path)!r}, threads={self.threads})"
+        return f"Classifier({str(self.path)!r}, threads={self.threads}, route={self.route!r})"
 
 
-def _reopen(path: Path, threads: int) -> Classifier:
-    return Classifier(path, threads=threads)
+_WHAT = {"photo": "photos", "dataset": "28x28 images"}
+
+
+def looks_like_the_dataset(picture: PIL.Image.Image) -> bool:
+    """Tell whether a decoded picture has the dataset's form: 28x28 pixels without colour."""
+    if picture.size != (IMAGE_SIDE, IMAGE_SIDE):
+        return False
+    if picture.mode == "L":
+        return True
+    channels = np.asarray(picture)
+    return bool((channels == channels[..., :1]).all())
+
+
+def _reopen(model: str | os.PathLike[str] | None, threads: int, route: Route) -> Classifier:
+    return Classifier(model, threads=threads, route=route)
 
 
 def _wrong_array(images: object) -> ImageError:
@@ -78,7 +139,7 @@ def _wrong_array(images: object) -> ImageError:
     elif images.ndim == 4 and images.shape[1:] == (IMAGE_SIDE, IMAGE_SIDE, 1):
         hint = "drop the channel dimension: images[..., 0]"
     elif images.dtype != np.uint8 and np.issubdtype(images.dtype, np.floating):
-        hint = "pass grey levels 0..255 as uint8, (images * 255).astype(numpy.uint8) if yours lie in 0..1; the model scales"
+        hint = "pass grey levels 0..255, as (images * 255).astype(numpy.uint8) if yours lie in 0..1; the model scales"
     elif images.dtype != np.uint8:
         hint = "convert with images.astype(numpy.uint8) if the values lie in 0..255"
     else:

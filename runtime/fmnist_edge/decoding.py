@@ -11,6 +11,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from fmnist_edge.colour_profiles import in_srgb
 from fmnist_edge.errors import ImageError
 from fmnist_edge.image_files import read_file, recognise
 from fmnist_edge.quiet_pillow import quiet_libtiff, quiet_pillow
@@ -42,13 +43,13 @@ def decode(source: ImageSource) -> PIL.Image.Image:
     """Return the picture upright and opaque, as a PIL image of mode L or RGB, its long side at most MAX_SIDE.
 
     `source` is a path, the bytes of an image file, a PIL image, or an array: uint8 [height, width] grey or
-    [height, width, 3] RGB. Of several frames the first is taken. Colour profiles are not applied.
+    [height, width, 3] RGB. Of several frames the first is taken. An embedded colour profile is applied.
     Raises ImageError: missing-file, unreadable-file, empty-file, not-an-image, unreadable-image, too-large,
     wrong-type or wrong-array.
     """
     try:
         with quiet_pillow():
-            return _upright(_opaque(_reduced(_plain(_opened(source)))))
+            return _upright(_opaque(in_srgb(_reduced(_plain(_opened(source))))))
     except ImageError:
         raise
     except (MemoryError, PIL.Image.DecompressionBombError) as error:
@@ -131,6 +132,10 @@ def _plain(image: PIL.Image.Image) -> PIL.Image.Image:
         image = image.convert("LA")
     if image.has_transparency_data:
         return image.convert("RGBA")
+    if image.mode == "CMYK":
+        image = in_srgb(
+            image
+        )  # here, since its profile speaks of inks; that of RGB can wait until there are fewer pixels
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 

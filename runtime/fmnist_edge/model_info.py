@@ -10,6 +10,7 @@ from fmnist_edge.errors import ModelError
 
 MODELS: Final = Path(__file__).parent / "models"
 EMBEDDED_CLASSIFIER: Final = MODELS / "fmnist-mlp.int8.onnx"
+EMBEDDED_PHOTO_MODEL: Final = MODELS / "fmnist-photo.int8.onnx"
 
 
 def sha256_of(path: Path) -> str:

@@ -23,6 +23,8 @@ class Prediction:
     """What the network saw: uint8 [28, 28], the garment bright on black."""
     mask: NDArray[np.uint8] | None = None
     """Of a photo, where the garment was found: uint8 [96, 96] over the whole photo; None for a dataset image."""
+    threshold: float = 0.0
+    """The confidence below which the model's makers call its answer unsure, 0..1; 0 for dataset images."""
 
     @cached_property
     def index(self) -> int:

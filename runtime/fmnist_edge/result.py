@@ -24,10 +24,11 @@ class Result:
     error: ImageError | None = None
     """Why there is no answer."""
 
-    def as_record(self, *, top_k: int = DEFAULT_TOP_K, min_confidence: float = 0.0) -> dict[str, Any]:
+    def as_record(self, *, top_k: int = DEFAULT_TOP_K, min_confidence: float | None = None) -> dict[str, Any]:
         """Return plain values for JSON: path, label, index, confidence, top, error.
 
-        Below `min_confidence` (0..1) the label is `unsure`; the other fields stay those of the best class.
+        Below `min_confidence` (0..1; None takes the prediction's own threshold) the label is `unsure`; the other
+        fields stay those of the best class.
         """
         record: dict[str, Any] = {
             "path": self.path,
@@ -44,7 +45,7 @@ class Result:
         return record
 
 
-def _answer(prediction: Prediction, top_k: int, min_confidence: float) -> dict[str, Any]:
+def _answer(prediction: Prediction, top_k: int, min_confidence: float | None) -> dict[str, Any]:
     return {
         "label": shown_label(prediction, min_confidence),
         "index": prediction.index,
@@ -56,6 +57,10 @@ def _answer(prediction: Prediction, top_k: int, min_confidence: float) -> dict[s
     }
 
 
-def shown_label(prediction: Prediction, min_confidence: float) -> str:
-    """Return the label of the best class, or `unsure` if its probability is below the threshold (0..1)."""
-    return UNSURE if prediction.confidence < min_confidence else prediction.label
+def shown_label(prediction: Prediction, min_confidence: float | None = None) -> str:
+    """Return the label of the best class, or `unsure` if its probability is below the threshold.
+
+    The threshold is `min_confidence` (0..1) or, where that is None, the prediction's own.
+    """
+    threshold = prediction.threshold if min_confidence is None else min_confidence
+    return UNSURE if prediction.confidence < threshold else prediction.label

@@ -1,26 +1,47 @@
-"""Opening an onnxruntime session, and refusing files that break the classifier contract."""
+"""Opening an onnxruntime session, and refusing files that break the contracts."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias
 
 # onnxruntime's official builds report usage (its Privacy.md); a classifier at the edge must not, unless asked to.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 
-from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
+from fmnist_edge.contract import (
+    IMAGE_SIDE,
+    INPUT_NAME,
+    LABELS,
+    MASK_NAME,
+    MASK_SIDE,
+    OUTPUT_NAME,
+    PHOTO_NAME,
+)
 from fmnist_edge.errors import ModelError
 from fmnist_edge.model_info import facts_from_metadata
 
+Kind: TypeAlias = Literal["classifier", "photo"]
+
+_IMAGE: Final = (INPUT_NAME, "tensor(uint8)", (None, IMAGE_SIDE, IMAGE_SIDE))
+_PHOTO: Final = (PHOTO_NAME, "tensor(uint8)", (None, None, 3))
+_OUTPUTS: Final[dict[Kind, list[tuple[str, str, tuple[int | None, ...]]]]] = {
+    "classifier": [(OUTPUT_NAME, "tensor(float)", (None, len(LABELS)))],
+    "photo": [
+        (OUTPUT_NAME, "tensor(float)", (1, len(LABELS))),
+        (INPUT_NAME, "tensor(uint8)", (IMAGE_SIDE, IMAGE_SIDE)),
+        (MASK_NAME, "tensor(uint8)", (MASK_SIDE, MASK_SIDE)),
+    ],
+}
+
 
 def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> Any:
-    """Return an onnxruntime InferenceSession on the CPU for a classifier file.
+    """Return an onnxruntime InferenceSession on the CPU for a classifier or photo model file.
 
     `optimized=False` turns graph optimizations off, which the parity gate measures as well.
-    Raises ModelError if the file is missing, is no ONNX model, or breaks the contract.
+    Raises ModelError if the file is missing, is no ONNX model, or breaks its contract.
     """
     if not model.is_file():
         raise ModelError(f"no model at {model}: give the path of an .onnx file made by `fmnist-edge convert`")
@@ -39,18 +60,34 @@ def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> An
     return session
 
 
+def kind_of(session: Any) -> Kind:
+    """Tell which contract an open session keeps."""
+    return "photo" if session.get_inputs()[0].name == PHOTO_NAME else "classifier"
+
+
+def facts_of(session: Any) -> dict[str, Any]:
+    """Return what the model's metadata say, decoded."""
+    return facts_from_metadata(session.get_modelmeta().custom_metadata_map)
+
+
 def _check_contract(session: Any, model: Path) -> None:
-    """Raise ModelError unless inputs, outputs and labels are those of a classifier."""
-    inputs = [(node.name, node.type, node.shape[1:]) for node in session.get_inputs()]
-    if inputs != [(INPUT_NAME, "tensor(uint8)", [IMAGE_SIDE, IMAGE_SIDE])]:
-        raise _breaks(model, f"its inputs are {inputs}, not one uint8 [batch, 28, 28] named '{INPUT_NAME}'")
-    outputs = {node.name: (node.type, node.shape[1:]) for node in session.get_outputs()}
-    if outputs.get(OUTPUT_NAME) != ("tensor(float)", [len(LABELS)]):
-        raise _breaks(model, f"its outputs are {outputs}, with no float32 [batch, 10] named '{OUTPUT_NAME}'")
-    facts = facts_from_metadata(session.get_modelmeta().custom_metadata_map)
-    if facts.get("labels") != list(LABELS):
-        raise _breaks(model, f"its labels are {facts.get('labels')}, not those of Fashion-MNIST")
+    """Raise ModelError unless inputs, outputs and labels are those of a classifier or of a photo model."""
+    inputs = [_signature(node) for node in session.get_inputs()]
+    outputs = [_signature(node) for node in session.get_outputs()]
+    if inputs not in ([_IMAGE], [_PHOTO]):
+        raise _breaks(model, f"its inputs are {inputs}, neither {_IMAGE} nor {_PHOTO}")
+    missing = [output for output in _OUTPUTS[kind_of(session)] if output not in outputs]
+    if missing:
+        raise _breaks(model, f"its outputs are {outputs}, without {missing}")
+    labels = facts_of(session).get("labels")
+    if labels != list(LABELS):
+        raise _breaks(model, f"its labels are {labels}, not those of Fashion-MNIST")
+
+
+def _signature(node: Any) -> tuple[str, str, tuple[int | None, ...]]:
+    """Return name, element type and shape of an input or output; a free dimension is None."""
+    return node.name, node.type, tuple(side if isinstance(side, int) else None for side in node.shape)
 
 
 def _breaks(model: Path, what: str) -> ModelError:
-    return ModelError(f"{model} does not keep the classifier contract: {what}; make it with `fmnist-edge convert`")
+    return ModelError(f"{model} does not keep the contract: {what}; make it with `fmnist-edge convert`")

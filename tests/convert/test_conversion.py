@@ -100,8 +100,8 @@ def test_a_worse_model_is_not_written_unless_allowed(
 
     good = pipeline.quantize
 
-    def damaged(network: Any, images: Any) -> Any:
-        result = good(network, images)
+    def damaged(*arguments: Any) -> Any:
+        result = good(*arguments)
         result.network.hidden_kernel.values[:, :8] = 0
         return result
 

@@ -24,6 +24,8 @@ from fmnist_edge.cli.options import (
 from fmnist_edge.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
+    from fmnist_edge.bulk import OnAnswer
+    from fmnist_edge.classifier import Route
     from fmnist_edge.result import Result
 
 
@@ -47,10 +49,24 @@ if TYPE_CHECKING:
 @click.option(
     "--min-confidence",
     type=click.FloatRange(0, 1),
-    default=0.0,
-    show_default=True,
     metavar="P",
-    help="Call the label `unsure` if its probability is below P, 0..1.",
+    help="Call the label `unsure` if its probability is below P, 0..1.  [default: 0 for images of the dataset, "
+    "the photo model's own threshold for photos]",
+)
+@click.option(
+    "--as",
+    "route",
+    type=click.Choice(["auto", "photo", "dataset"]),
+    default="auto",
+    show_default=True,
+    help="Take all images for photos, or for images of the dataset; auto takes 28x28 grey ones for the dataset's.",
+)
+@click.option(
+    "--save-input",
+    "explanations",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Draw for each image what the network saw and answered, as a PNG file in DIR.",
 )
 @model_option
 @threads_option
@@ -63,7 +79,9 @@ def command(
     recursive: bool,
     output_format: str,
     top_k: int | None,
-    min_confidence: float,
+    min_confidence: float | None,
+    route: Route,
+    explanations: Path | None,
     model: Path | None,
     threads: int,
     output: Path | None,
@@ -79,7 +97,9 @@ def command(
     from fmnist_edge.cli.output_rows import ROWS, RowOptions
 
     tally = _Tally(debug=is_debugging(ctx))
-    results = tally.count(classify_all(Classifier(model, threads=threads), inputs, recursive=recursive))
+    classifier = Classifier(model, threads=threads, route=route)
+    saver = _saver(explanations, min_confidence) if explanations else None
+    results = tally.count(classify_all(classifier, inputs, recursive=recursive, on_answer=saver))
     with _progress(results, output, None if recursive else len(inputs)) as watched:
         _write(ROWS[output_format](watched, RowOptions(top_k, min_confidence)), output)
     _sum_up(tally)
@@ -87,7 +107,7 @@ def command(
         ctx.exit(EXIT_FAILED)
 
 
-def _check(inputs: tuple[str, ...], recursive: bool, min_confidence: float) -> None:
+def _check(inputs: tuple[str, ...], recursive: bool, min_confidence: float | None) -> None:
     """Refuse what contradicts itself or can have no effect."""
     if inputs.count("-") > 1:
         raise click.UsageError("Standard input (-) can be read only once.")
@@ -95,6 +115,13 @@ def _check(inputs: tuple[str, ...], recursive: bool, min_confidence: float) -> N
         raise click.UsageError("-r has no effect: none of the inputs is a folder.")
     if min_confidence != min_confidence:
         raise click.UsageError("--min-confidence must be a number, 0..1.")
+
+
+def _saver(folder: Path, min_confidence: float | None) -> OnAnswer:
+    """Return what draws the explanation of an answer into a folder: shirt.png, shirt-2.png, ..."""
+    from fmnist_edge.explanation import ExplanationFolder
+
+    return ExplanationFolder(folder, min_confidence).save
 
 
 def _is_no_folder(path: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -11,37 +11,55 @@ from fmnist_edge.cli.options import common_options, data_option, note, output_fo
 from fmnist_edge.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from fmnist_convert.pipeline import Row
+    from fmnist_convert.conversion import Row
+
+_PATH: Final = click.Path(path_type=Path)
 
 
 @click.command(name="convert")
-@click.argument("source", metavar="MODEL.keras", type=click.Path(path_type=Path))
+@click.argument("sources", metavar="MODEL.keras | SEGMENTER.keras HEAD.keras", nargs=-1, required=True, type=_PATH)
 @output_folder_option
 @data_option
-@click.option("--name", metavar="NAME", help="Name of model and files (default: that of the .keras file).")
-@click.option("--model-version", metavar="VERSION", help="Version stamped into the files.  [default: 1.0.0]")
+@click.option("--photos", type=_PATH, metavar="DIR", help="Photos to measure a photo model on, too ($FMNIST_PHOTOS).")
+@click.option("--name", metavar="NAME", help="Name of model and files.  [default: from the .keras file]")
+@click.option("--model-version", metavar="VERSION", default="1.0.0", show_default=True, help="Version to stamp.")
 @click.option("--allow-worse", is_flag=True, help="Write the files even if the parity gate does not hold.")
 @common_options
 def command(
-    source: Path,
+    sources: tuple[Path, ...],
     output: Path,
     data: Path | None,
+    photos: Path | None,
     name: str | None,
-    model_version: str | None,
+    model_version: str,
     allow_worse: bool,
 ) -> None:
-    """Convert MODEL.keras to fp32 and int8 ONNX files in a folder, if they agree with it.
+    """Convert Keras files to ONNX files in a folder, if they agree: one of a classifier, or two of a photo model.
 
-    All 10,000 test images are run through each file. If int8 is more than 0.1 point less accurate than Keras,
-    gives another label for more than 0.5 %, or fp32 differs by more than 1e-5, nothing is written and the exit
-    code is 1.
+    A classifier becomes an fp32 and an int8 file. All 10,000 test images are run through each: if int8 is more than
+    0.1 point less accurate than Keras, gives another label for more than 0.5 %, or fp32 differs by more than 1e-5,
+    nothing is written and the exit code is 1.
+
+    The segmenter and the head of a photo model become one int8 file, with the classifier that comes with this package
+    for pictures that need no segmenter. On drawn scenes, and on photos where there are any, it must give the label of
+    the fp32 graph for 98 %.
     """
+    if len(sources) > 2:
+        raise click.UsageError("Name one .keras file of a classifier, or the two of a photo model.")
+    if photos and len(sources) == 1:
+        raise click.UsageError("--photos has no effect on a classifier.")
     try:
-        from fmnist_convert.pipeline import DEFAULT_VERSION, convert, hold_gate
+        from fmnist_convert.parity import hold_gate
+        from fmnist_convert.photo.conversion import convert_photo_model
+        from fmnist_convert.pipeline import convert
     except ModuleNotFoundError as error:
         raise MissingExtraError("convert", "convert", str(error.name)) from error
-    note(f"converting {source} and measuring the result on 10,000 test images")
-    conversion = convert(source, data=data, name=name, model_version=model_version or DEFAULT_VERSION)
+    if len(sources) == 1:
+        note(f"converting {sources[0]} and measuring the result on 10,000 test images")
+        conversion = convert(sources[0], data=data, name=name, model_version=model_version)
+    else:
+        note(f"converting {sources[0]} and {sources[1]} and measuring the result")
+        conversion = convert_photo_model(*sources, data=data, photos=photos, name=name, model_version=model_version)
     _print_table(conversion.rows)
     if not allow_worse:
         hold_gate(conversion.broken)

@@ -21,8 +21,8 @@ class RowOptions:
 
     top_k: int | None = None
     """How many classes; None is 1 in text and DEFAULT_TOP_K in the other forms."""
-    min_confidence: float = 0.0
-    """Below it the label is `unsure`."""
+    min_confidence: float | None = None
+    """Below it the label is `unsure`; None takes each prediction's own threshold."""
 
     def record(self, result: Result) -> dict[str, Any]:
         """Return a result as plain values."""
