@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fmnist_edge.dataset import Split, load_split
-from fmnist_train.batches import EpochClock, draw_flips, draw_order, training_batches
+from fmnist_train.backend import keras
+from fmnist_train.batches import DropoutClock, EpochClock, draw_flips, draw_order, training_batches
 from fmnist_train.fitting import load_training_data
 from fmnist_train.recipes import DEFAULT, TUTORIAL
 
@@ -62,6 +63,19 @@ def test_the_clock_sets_which_epoch_the_batches_show(numbered: Split) -> None:
     expected_images, expected_labels = seen(training_batches(numbered, DEFAULT, seed=1, epoch=5))
     np.testing.assert_array_equal(images, expected_images)
     np.testing.assert_array_equal(labels, expected_labels)
+
+
+def test_the_masks_of_dropout_go_on_from_epoch_to_epoch() -> None:
+    dropout = keras.layers.Dropout(0.5)
+    model = keras.Sequential([keras.Input((8,)), dropout])
+    seed = dropout.seed_generator.state.numpy()[0]
+    clock = DropoutClock(steps=7)
+    clock.set_model(model)
+    for epoch in (0, 3):
+        clock.on_epoch_begin(epoch)
+        assert dropout.seed_generator.state.numpy().tolist() == [seed, epoch * 7]
+    model(np.ones((2, 8)), training=True)
+    assert dropout.seed_generator.state.numpy()[1] == 3 * 7 + 1  # a mask a step
 
 
 def test_training_sees_the_first_55000_or_all_60000_training_images_and_never_a_test_image(

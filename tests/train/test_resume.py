@@ -118,8 +118,9 @@ def test_a_second_training_shows_a_bar_discards_a_backup_and_gives_the_same_byte
 
 
 def leave_backup(folder: Path) -> Backup:
-    """Leave what a training with the SHORT options leaves after an epoch, but for Keras's own files."""
+    """Leave what a training with the SHORT options leaves after an epoch, but for the weights."""
     backup = backup_for(named_recipe("default", epochs=4, batch_size=2048), 3, folder)
     backup.working.mkdir(parents=True)
+    (backup.working / "training_metadata.json").write_text('{"epoch": 1, "batch": 0}')
     backup.save({"loss": [1.0]})
     return backup

@@ -44,6 +44,8 @@ def test_folding_divides_the_logits_and_changes_no_label() -> None:
 
 def test_logits_are_what_the_softmax_is_given() -> None:
     model = build_model()
+    *others, bias = model.get_weights()
+    model.set_weights([*others, bias + np.arange(10) / 10])
     images = np.random.default_rng(1).integers(0, 256, (20, 28, 28)).astype(np.uint8)
     probabilities = np.exp(log_softmax(logits_of(model, images)))
     np.testing.assert_allclose(model.predict(images, verbose=0), probabilities, atol=1e-5)
@@ -51,12 +53,12 @@ def test_logits_are_what_the_softmax_is_given() -> None:
 
 def test_calibration_error_is_the_weighted_gap_of_the_bins() -> None:
     confidence = np.array([0.95, 0.95, 0.95, 0.95, 0.5, 0.5])
-    right = np.array([True, True, True, False, False, True])
-    assert calibration_error(confidence, right) == pytest.approx(4 / 6 * 0.2)
+    right = np.array([True, True, True, False, True, True])  # too sure in one bin, not sure enough in the other
+    assert calibration_error(confidence, right) == pytest.approx(4 / 6 * 0.2 + 2 / 6 * 0.5)
 
 
-def test_full_confidence_has_a_bin() -> None:
-    assert calibration_error(np.array([1.0, 1.0]), np.array([True, False])) == pytest.approx(0.5)
+def test_full_confidence_belongs_to_the_last_bin() -> None:
+    assert calibration_error(np.array([1.0, 0.99]), np.array([False, True])) == pytest.approx(0.99 / 2)
 
 
 def test_scores_of_logits_known_by_hand() -> None:
