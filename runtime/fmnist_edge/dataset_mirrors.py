@@ -36,20 +36,21 @@ def download_from_mirror(mirror: str, stem: str, stall_seconds: float, listener:
     anything but the file.
     """
     try:
-        raw = _download(f"{mirror.rstrip('/')}/{stem}.gz", stem, stall_seconds, listener)
+        url = f"{mirror.rstrip('/')}/{stem}.gz"
+        raw = download(url, f"{stem}.gz", largest_file(stem), stall_seconds, listener)
         verified_content(stem, raw)
         return raw
     except DataError as error:
         raise DataError(f"{stem}.gz: {error}") from error
 
 
-def _download(url: str, stem: str, stall_seconds: float, listener: FetchListener) -> bytes:
-    """Return what comes from a URL; every way in which that can fail becomes a DataError."""
+def download(url: str, name: str, limit: int, stall_seconds: float, listener: FetchListener) -> bytes:
+    """Return what comes from a URL, at most `limit` bytes; every way in which that can fail becomes a DataError."""
     try:
         request = urllib.request.Request(url, headers={"User-Agent": f"fmnist-edge/{__version__}"})
         opener = urllib.request.build_opener()  # not the shared one, which keeps the first proxy settings it saw
         with opener.open(request, timeout=stall_seconds) as response:
-            return _received(response, stem, listener)
+            return _received(response, name, limit, listener)
     except urllib.error.HTTPError as error:
         error.close()
         raise DataError(f"the server answers {error.code} {error.reason}".rstrip()) from error
@@ -59,17 +60,16 @@ def _download(url: str, stem: str, stall_seconds: float, listener: FetchListener
         raise DataError(_text(error, stall_seconds)) from error
 
 
-def _received(response: IO[bytes], stem: str, listener: FetchListener) -> bytes:
+def _received(response: IO[bytes], name: str, limit: int, listener: FetchListener) -> bytes:
     """Read all that comes, but no more than the file can have, and see that none of it is missing."""
     declared = getattr(response, "headers", {}).get("Content-Length", "")
     total = int(declared) if declared.isdecimal() else None
-    limit = largest_file(stem)
     raw = bytearray()
     while chunk := response.read(_CHUNK):
         raw += chunk
         if len(raw) > limit:
             raise DataError(f"not the dataset's file: more than {limit} bytes came")
-        listener.received(f"{stem}.gz", len(raw), total)
+        listener.received(name, len(raw), total)
     if total is not None and len(raw) < total:
         raise DataError(f"truncated: {len(raw)} of {total} bytes came")
     return bytes(raw)

@@ -15,6 +15,8 @@ from fmnist_edge.errors import DataError
 from fmnist_edge.user_cache import user_cache
 
 PHOTOS_VARIABLE: Final = "FMNIST_PHOTOS"
+ARCHIVE_VARIABLE: Final = "FMNIST_PHOTOS_ARCHIVE"  # another address of the archive, for a mirror of one's own
+ARCHIVE: Final = "https://github.com/alexeygrigorev/clothing-dataset-small/archive/refs/heads/master.zip"
 PhotoSplit: TypeAlias = Literal["train", "validation"]
 
 # Sub-folder to the labels of Fashion-MNIST that count as right. Its shoes may be any of three.
@@ -35,13 +37,25 @@ def find_photos(folder: Path | None = None) -> Path:
     Raises DataError if there is none, or if one that was named lacks the photos.
     """
     named = folder or (Path(os.environ[PHOTOS_VARIABLE]) if os.environ.get(PHOTOS_VARIABLE) else None)
-    cache = user_cache()
-    found = named or (cache / "photos" if cache else None)
+    found = named or (cached_photos() if user_cache() else None)
     if found is not None and all((found / "train" / name).is_dir() for name in ACCEPTED):
         return found
     if named:
         raise DataError(f"no photos in {named}: it should hold train/ and validation/ with a folder for each class")
-    raise DataError(f"no photos found: name their folder with --photos or ${PHOTOS_VARIABLE}")
+    raise DataError(f"no photos found: `fmnist-edge data fetch --photos`, or name a folder with ${PHOTOS_VARIABLE}")
+
+
+def cached_photos() -> Path:
+    """Return where `fmnist-edge data fetch --photos` puts the photos. Raises DataError where there is no home."""
+    cache = user_cache()
+    if cache is None:
+        raise DataError("there is no home folder for the photos: name a folder with -o")
+    return cache / "photos"
+
+
+def wanted_archive() -> str:
+    """Return the address of the photos' archive."""
+    return os.environ.get(ARCHIVE_VARIABLE) or ARCHIVE
 
 
 def photos_at_hand(folder: Path | None = None) -> Path | None:

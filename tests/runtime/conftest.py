@@ -73,6 +73,9 @@ class Mirror:
         if behaviour == "missing":
             handler.send_error(404)
             return
+        if behaviour == "garbage":
+            handler.wfile.write(b"this is not HTTP\r\n\r\n")
+            return
         handler.send_response(200)
         if behaviour != "unsized":
             handler.send_header("Content-Length", str(len(self.body(behaviour, content))))

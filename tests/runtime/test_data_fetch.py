@@ -65,6 +65,7 @@ BAD = {
     "wrong": "not the dataset's file: SHA-256",
     "page": "truncated: 41 bytes",
     "huge": "not the dataset's file: more than",
+    "garbage": "this is not HTTP",
     "missing": "the server answers 404 Not Found",
     "stalls": "nothing came for 3 s",
 }
@@ -168,6 +169,18 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_large_files_come(mir
     with pytest.raises(OutputError, match="choose another place with -o"):
         fetch_dataset(tmp_path / "file", mirrors=[mirror.url("good")], debian=False)
     assert mirror.requests == [f"/good/{LABELS[0]}.gz"]
+
+
+def test_a_file_that_cannot_be_replaced_is_fine_if_it_is_good(
+    mirror: Mirror, half_done: Path, compressed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def another_process_has_it_open(path: Path, content: bytes) -> None:
+        path.write_bytes(compressed[path.name.removesuffix(".gz")])
+        raise OutputError("in use")
+
+    monkeypatch.setattr(dataset_fetch, "write_atomically", another_process_has_it_open)
+    fetch_dataset(half_done, mirrors=[mirror.url("good")], debian=False)
+    assert check_folder(half_done).state == "complete"
 
 
 def test_the_proxy_of_the_environment_is_used(mirror: Mirror, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,6 +165,12 @@ def test_a_given_folder_without_the_files_is_an_error(dataset: Path, tmp_path: P
         find_dataset(tmp_path / "absent")
 
 
+def test_a_file_given_for_a_folder_holds_none_of_the_files(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="holds none of the dataset's files"):
+        find_dataset(tmp_path / "file")
+
+
 def test_a_given_folder_that_lacks_one_file_is_an_error(copy: Path) -> None:
     file_of(copy, LABELS_STEM).unlink()
     with pytest.raises(DataError, match=f"{LABELS_STEM}.gz is missing"):

@@ -88,6 +88,14 @@ def test_a_failed_training_leaves_the_old_files_alone(tmp_path: Path, run_train:
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(FILES, "old")
 
 
+def test_a_folder_that_cannot_be_made_is_one_line_before_any_training(tmp_path: Path, run_train: Run) -> None:
+    (tmp_path / "file").write_text("")
+    done = run_train(*SHORT, "-o", tmp_path / "file" / "folder")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: cannot write to ")
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

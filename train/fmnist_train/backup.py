@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fmnist_edge.atomic import write_atomically
-from fmnist_edge.errors import UsageError
+from fmnist_edge.errors import OutputError, UsageError
 from fmnist_train.backend import keras
 
 History = dict[str, list[float]]
@@ -38,6 +38,20 @@ class Backup:
     def exists(self) -> bool:
         """Tell whether a finished epoch of an interrupted training lies here."""
         return self.snapshot.is_file()
+
+    def begin(self) -> None:
+        """Start an empty backup, so that a folder nobody can write to is noticed before the work is done.
+
+        Raises OutputError.
+        """
+        self.discard()
+        try:
+            self.folder.mkdir(parents=True)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OutputError(
+                f"cannot write to {self.folder.parent}: {reason}; choose another place with -o"
+            ) from error
 
     def discard(self) -> None:
         """Remove the folder, if there is one."""

@@ -58,9 +58,9 @@ def train(
     use_one_thread()
     backup = backup_for(recipe, seed, output)
     history = backup.restore() if resume else {}
-    if not resume:
-        backup.discard()
     training_data = load_training_data(recipe, data)
+    if not resume:
+        backup.begin()
     model = fit(recipe, training_data, seed, backup, history, on_epoch)
     outcome = _finish(model, recipe, training_data, load_split("test", data), history)
     record = build_record(recipe, seed, outcome)

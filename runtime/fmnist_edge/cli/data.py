@@ -16,6 +16,7 @@ from fmnist_edge.dataset_fetch import STALL_SECONDS, fetch_dataset
 from fmnist_edge.dataset_files import check_folder
 from fmnist_edge.dataset_places import Look, fetch_folder, find_dataset, look
 from fmnist_edge.errors import EXIT_UNAVAILABLE, DataError
+from fmnist_edge.photo_dataset import cached_photos, photos_at_hand, wanted_archive
 
 
 @click.group()
@@ -33,6 +34,7 @@ def command() -> None:
     metavar="DIR",
     help="Folder for the files (default: $FMNIST_DATA, or the user's cache).",
 )
+@click.option("--photos", is_flag=True, help="Fetch the photos that the photo model is made with, not the dataset.")
 @click.option("--force", is_flag=True, help="Fetch even if a good copy is there.")
 @click.option(
     "--timeout",
@@ -43,8 +45,8 @@ def command() -> None:
     help="Give a source up when nothing comes from it for so long.",
 )
 @common_options
-def fetch(output: Path | None, force: bool, timeout: float) -> None:
-    """Fetch the dataset, verify it, and print its folder.
+def fetch(output: Path | None, photos: bool, force: bool, timeout: float) -> None:
+    """Fetch the dataset (or the photos), verify it, and print its folder.
 
     It comes from the public mirrors, or those whose base URLs stand in $FMNIST_MIRRORS (separated by
     blanks), then through apt-get from Debian's package. Proxies and certificates are taken from
@@ -52,6 +54,9 @@ def fetch(output: Path | None, force: bool, timeout: float) -> None:
     """
     # A polite kill unwinds as Ctrl-C does, so that the children end and temporary folders go.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if photos:
+        click.echo(_fetch_photos(output, force, timeout))
+        return
     present = None if force else _good_copy(output)
     if present:
         note(f"a good copy is there already; --force fetches it again: {present}")
@@ -59,6 +64,19 @@ def fetch(output: Path | None, force: bool, timeout: float) -> None:
         with shown_fetch() as listener:
             present = fetch_dataset(output or fetch_folder(), force=force, stall_seconds=timeout, listener=listener)
     click.echo(present)
+
+
+def _fetch_photos(output: Path | None, force: bool, timeout: float) -> Path:
+    """Fetch the photos into the folder given, or into the user's cache; a copy that is there is kept."""
+    folder = output or cached_photos()
+    present = None if output or force else photos_at_hand()
+    if present:
+        note(f"photos are there already; --force fetches them again: {present}")
+        return present
+    from fmnist_edge.photo_fetch import fetch_photos
+
+    with shown_fetch() as listener:
+        return fetch_photos(folder, archive=wanted_archive(), stall_seconds=timeout, listener=listener)
 
 
 @command.command()
