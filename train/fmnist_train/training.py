@@ -15,7 +15,7 @@ from fmnist_train.backup import Backup, History
 from fmnist_train.fitting import OnEpoch, TrainingData, fit, load_training_data
 from fmnist_train.keras_file import keras_file
 from fmnist_train.model import NAME
-from fmnist_train.plots import curves_png
+from fmnist_edge.plots.curves import curves_png
 from fmnist_train.recipes import Recipe
 from fmnist_train.record import Outcome, build_record, record_text, versions
 from fmnist_train.scores import Scores, score

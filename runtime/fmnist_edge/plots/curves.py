@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Any, Final
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-# Two of the colours that Okabe & Ito (2008) chose to be told apart by all readers; the dashes do it without colour.
-TRAIN_STYLE: Final = {"color": "#0072B2", "linestyle": "-"}
-VALIDATION_STYLE: Final = {"color": "#D55E00", "linestyle": "--"}
+from fmnist_edge.plots.canvas import RIGHT, WRONG, Plot, rendered
+
+TRAIN_STYLE: Final = {"color": RIGHT, "linestyle": "-"}
+VALIDATION_STYLE: Final = {"color": WRONG, "linestyle": "--"}  # the dashes tell them apart without colour
 
 
 @dataclass(frozen=True)
@@ -38,18 +37,22 @@ def curves_of(record: dict[str, Any], metric: str) -> list[Curve]:
     ]
 
 
+def curves_plot(record: dict[str, Any]) -> Plot:
+    """Show a training record's loss and accuracy by epoch."""
+
+    def draw(figure: Figure) -> None:
+        title = f"{record['model']}, recipe {record['recipe']}, seed {record['seed']}"
+        figure.suptitle(f"{title}: {_accuracies(record)}")
+        left, right = figure.subplots(1, 2)
+        _draw(left, curves_of(record, "loss"), "Loss", "cross-entropy (nats)")
+        _draw(right, curves_of(record, "accuracy"), "Accuracy", "images labelled rightly (%)")
+
+    return Plot(10, 4.4, draw)
+
+
 def curves_png(record: dict[str, Any], dots_per_inch: int = 120) -> bytes:
     """Return the picture of a training record's loss and accuracy curves, PNG."""
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    title = f"{record['model']}, recipe {record['recipe']}, seed {record['seed']}"
-    figure.suptitle(f"{title}: {_accuracies(record)}")
-    left, right = figure.subplots(1, 2)
-    _draw(left, curves_of(record, "loss"), "Loss", "cross-entropy (nats)")
-    _draw(right, curves_of(record, "accuracy"), "Accuracy", "images labelled rightly (%)")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dots_per_inch)
-    return buffer.getvalue()
+    return rendered(curves_plot(record), dpi=dots_per_inch)
 
 
 def _accuracies(record: dict[str, Any]) -> str:

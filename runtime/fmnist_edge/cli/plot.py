@@ -1,0 +1,224 @@
+"""`fmnist-edge plot`: see the data, the answers and the model. Needs the extra [plot]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from fmnist_edge.cli.options import Function, common_options, data_option, model_option
+from fmnist_edge.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from fmnist_edge.plots.canvas import Plot
+
+TUTORIAL_SAMPLE: Final = 20_000  # the training image that the tutorial shows
+
+split_option = click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    default="test",
+    show_default=True,
+    help="Images of the dataset.",
+)
+index_option = click.option("--index", type=click.IntRange(min=0), metavar="N", help="Index of an image in the split.")
+
+
+def count_option(count: int) -> Callable[[Function], Function]:
+    """Add --count with a default."""
+    kind = click.IntRange(1, 100)
+    return click.option("--count", type=kind, default=count, show_default=True, metavar="N", help="Images to show.")
+
+
+def file_options(name: str) -> Callable[[Function], Function]:
+    """Add -o/--output, `name`.png by default, and --dpi."""
+
+    def add(function: Function) -> Function:
+        click.option("--dpi", type=click.IntRange(20, 1200), default=150, show_default=True, help="Dots per inch.")(
+            function
+        )
+        path = click.Path(path_type=Path, dir_okay=False)
+        help_text = "The picture: .png, .svg or .pdf."
+        default = Path(f"{name}.png")
+        click.option("-o", "--output", type=path, default=default, show_default=True, metavar="FILE", help=help_text)(
+            function
+        )
+        return common_options(function)
+
+    return add
+
+
+@click.group("plot")
+@common_options
+def command() -> None:
+    """Draw the data, the answers of a model, and the model itself as png, svg or pdf."""
+
+
+@command.command()
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    default="train",
+    show_default=True,
+    help="Images of the dataset.",
+)
+@click.option("--index", type=click.IntRange(min=0), metavar="N", help="The image.  [default: 20000 of train, else 0]")
+@count_option(25)
+@click.option("--label", metavar="LABEL", help="Only images of this label, from the index on.")
+@data_option
+@file_options("samples")
+def samples(
+    split: Any, index: int | None, count: int, label: str | None, data: Path | None, output: Path, dpi: int
+) -> None:
+    """One image with its pixel scale, and a grid of the images around it with their names."""
+    _require_extra()
+    from fmnist_edge.dataset import load_split
+    from fmnist_edge.label_names import parse_label
+    from fmnist_edge.plots.samples import samples_plot
+
+    wanted = None if label is None else parse_label(label)
+    start = index if index is not None else TUTORIAL_SAMPLE if split == "train" else 0
+    _save(samples_plot(load_split(split, data), split, start, count, wanted), output, dpi)
+
+
+@command.command()
+@click.argument("image", required=False, type=click.Path(), metavar="[IMAGE]")
+@index_option
+@click.option("--split", type=click.Choice(["train", "validation", "test"]), help="Of the index.  [default: test]")
+@click.option("--truth", metavar="LABEL", help="The right label of IMAGE, if you know it.")
+@model_option
+@data_option
+@file_options("prediction")
+def prediction(
+    image: str | None, index: int | None, split: Any, truth: str | None, model: Path | None, data: Path | None,
+    output: Path, dpi: int,
+) -> None:  # fmt: skip
+    """One image beside its ten probabilities: the right label blue, a wrong answer red.
+
+    Of a photo the original comes first, then what the network saw.
+    """
+    if (image is None) == (index is None):
+        raise click.UsageError("Give either IMAGE or --index N.")
+    if image is None and truth is not None:
+        raise click.UsageError("--truth goes with IMAGE: the dataset knows the label of --index.")
+    if image is not None and (split or data):
+        raise click.UsageError("--split and --data go with --index.")
+    _require_extra()
+    from fmnist_edge.classifier import Classifier
+    from fmnist_edge.label_names import parse_label
+    from fmnist_edge.plots.answered import answered_file, answered_images
+    from fmnist_edge.plots.predictions import prediction_plot
+
+    right = parse_label(truth) if truth is not None else None
+    classifier = Classifier(model)
+    if image is not None:
+        _save(prediction_plot(answered_file(classifier, image, right)), output, dpi)
+    else:
+        _save(prediction_plot(answered_images(classifier, split or "test", data, index or 0, 1)[0]), output, dpi)
+
+
+@command.command()
+@split_option
+@index_option
+@count_option(15)
+@model_option
+@data_option
+@file_options("predictions")
+def predictions(
+    split: Any, index: int | None, count: int, model: Path | None, data: Path | None, output: Path, dpi: int
+) -> None:
+    """A grid of images from --index on (0 by default), each beside its probabilities."""
+    _require_extra()
+    from fmnist_edge.classifier import Classifier
+    from fmnist_edge.plots.answered import answered_images
+    from fmnist_edge.plots.predictions import predictions_plot
+
+    answers = answered_images(Classifier(model), split, data, index or 0, count)
+    _save(predictions_plot(answers, title=f"{answers[0].name} and on"), output, dpi)
+
+
+def _evaluating(name: str, help_text: str, draw: Callable[..., Plot], *extra: Callable[[Any], Any]) -> None:
+    """Add a command that draws a figure of a model's answers to a split."""
+
+    def run(split: Any, model: Path | None, data: Path | None, output: Path, dpi: int, **given: Any) -> None:
+        _require_extra()
+        from fmnist_edge.answering import answer_split
+        from fmnist_edge.classifier import Classifier
+
+        classifier = Classifier(model)
+        answers = answer_split(classifier, split, data)
+        title = f"{classifier.path.name}, {len(answers.truth):,} {split} images"
+        _save(draw(answers, title, **given), output, dpi)
+
+    run.__doc__ = help_text
+    function: Any = file_options(name)(data_option(model_option(split_option(run))))
+    for option in extra:
+        function = option(function)
+    command.command(name)(function)
+
+
+def _confusion(answers: Any, title: str) -> Plot:
+    from fmnist_edge.evaluation import evaluate
+    from fmnist_edge.plots.confusion import confusion_plot
+
+    return confusion_plot(evaluate(answers), title)
+
+
+def _calibration(answers: Any, title: str) -> Plot:
+    from fmnist_edge.evaluation import evaluate
+    from fmnist_edge.plots.reliability import calibration_plot
+
+    return calibration_plot(evaluate(answers), title)
+
+
+def _mistakes(answers: Any, title: str, count: int) -> Plot:
+    from fmnist_edge.plots.mistakes import mistakes_plot
+
+    return mistakes_plot(answers, count, title)
+
+
+_evaluating("confusion", "The confusion matrix: which label is taken for which.", _confusion)
+_evaluating("calibration", "Accuracy by confidence, and accuracy when the unsure are left out.", _calibration)
+_evaluating("mistakes", "The errors that the model is surest of.", _mistakes, count_option(15))
+
+
+@command.command()
+@click.argument("record", type=click.Path(path_type=Path), metavar="TRAINING.json")
+@file_options("curves")
+def curves(record: Path, output: Path, dpi: int) -> None:
+    """Loss and accuracy by epoch, from the record that `fmnist-edge train` writes."""
+    _require_extra()
+    from fmnist_edge.plots.curves import curves_plot
+    from fmnist_edge.training_record import read_training_record
+
+    _save(curves_plot(read_training_record(record)), output, dpi)
+
+
+@command.command()
+@model_option
+@file_options("weights")
+def weights(model: Path | None, output: Path, dpi: int) -> None:
+    """What each hidden unit looks for: the first layer's weights as 28x28 images."""
+    _require_extra()
+    from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
+    from fmnist_edge.onnx_weights import first_layer
+    from fmnist_edge.plots.weights import weights_plot
+
+    path = model or EMBEDDED_CLASSIFIER
+    _save(weights_plot(first_layer(path), path.name), output, dpi)
+
+
+def _require_extra() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("plot", "plot", "matplotlib")
+
+
+def _save(plot: Plot, output: Path, dpi: int) -> None:
+    from fmnist_edge.plots.canvas import save
+
+    save(plot, output, dpi=dpi)
+    click.echo(f"wrote {output}")

@@ -1,0 +1,94 @@
+"""Reading the first layer's weights out of an .onnx file, with numpy alone.
+
+onnxruntime does not hand out weights and the `onnx` package is no part of the runtime. The few fields needed are
+those of onnx.proto (github.com/onnx/onnx), in the wire format of protobuf.dev/programming-guides/encoding.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmnist_edge.contract import IMAGE_SIDE
+from fmnist_edge.errors import ModelError
+
+PIXELS: Final = IMAGE_SIDE * IMAGE_SIDE
+_DTYPES: Final = {1: np.dtype("<f4"), 2: np.dtype("u1"), 3: np.dtype("i1")}  # TensorProto.DataType
+_Fields = dict[int, list[Any]]
+
+
+def first_layer(model: Path) -> NDArray[np.float64]:
+    """Return the weights of the first layer as images, float64 [units, 28, 28], for pixels in 0..1.
+
+    Raises ModelError if the file cannot be read or has no such layer.
+    """
+    try:
+        graph = _fields(_fields(model.read_bytes())[7][0])
+        tensors = dict(_tensor(_fields(raw)) for raw in graph[5])
+        nodes = [_fields(raw) for raw in graph[1]]
+    except (OSError, IndexError, ValueError) as error:
+        raise ModelError(f"cannot read the weights of {model}: {error}") from error
+    found = [name for name, values in tensors.items() if values is not None and values.shape[:1] == (PIXELS,)]
+    if not found:
+        raise ModelError(f"{model} has no layer of {PIXELS} inputs stored as float32 or int8")
+    values = tensors[found[0]]
+    assert values is not None
+    scaled = values.astype(np.float64) * _scale(found[0], nodes, tensors)
+    return scaled.T.reshape(-1, IMAGE_SIDE, IMAGE_SIDE)
+
+
+def _scale(name: str, nodes: list[_Fields], tensors: dict[str, NDArray[Any] | None]) -> Any:
+    """Return what integers are multiplied with: the scales of the DequantizeLinear that reads them, else 1."""
+    for node in nodes:
+        inputs = [raw.decode() for raw in node[1]]
+        if node[4] == [b"DequantizeLinear"] and inputs[0] == name:
+            return tensors[inputs[1]]
+    return 1.0
+
+
+def _tensor(fields: _Fields) -> tuple[str, NDArray[Any] | None]:
+    """Return name and values of a TensorProto; None for types and forms that no weights here have."""
+    dtype, shape = _DTYPES.get(fields[2][0]), [int(size) for size in fields[1]]
+    values = np.frombuffer(fields[9][0], dtype).reshape(shape) if dtype is not None and fields[9] else None
+    return fields[8][0].decode(), values
+
+
+def _fields(data: bytes) -> _Fields:
+    """Return a message's fields by number, each with all its values."""
+    fields: _Fields = defaultdict(list)
+    for number, value in _parsed(data):
+        fields[number].append(value)
+    return fields
+
+
+def _parsed(data: bytes) -> Iterator[tuple[int, Any]]:
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, at = _varint(data, at)
+            yield number, value
+            continue
+        if wire == 2:
+            size, at = _varint(data, at)
+        elif wire in (1, 5):
+            size = 8 if wire == 1 else 4
+        else:
+            raise ValueError(f"wire type {wire} is none of an ONNX file")
+        yield number, data[at : at + size]
+        at += size
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value, shift, at = value | (byte & 0x7F) << shift, shift + 7, at + 1
+        if byte < 0x80:
+            return value, at
