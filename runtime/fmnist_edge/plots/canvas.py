@@ -87,5 +87,7 @@ def show_pixels(axes: Any, pixels: NDArray[np.uint8], title: str = "") -> Any:
 
 def _settings(theme: Theme) -> dict[str, Any]:
     inks = dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), theme.ink)
-    grounds = dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor"), theme.ground)
+    grounds = dict.fromkeys(
+        ("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor"), theme.ground
+    )
     return {**inks, **grounds, "hatch.linewidth": 0.6, "axes.axisbelow": True, "font.size": 10}
