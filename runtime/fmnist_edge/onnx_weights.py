@@ -18,7 +18,11 @@ from fmnist_edge.contract import IMAGE_SIDE
 from fmnist_edge.errors import ModelError
 
 PIXELS: Final = IMAGE_SIDE * IMAGE_SIDE
-_DTYPES: Final = {1: np.dtype("<f4"), 2: np.dtype("u1"), 3: np.dtype("i1")}  # TensorProto.DataType
+_DTYPES: Final[dict[int, np.dtype[Any]]] = {
+    1: np.dtype("<f4"),
+    2: np.dtype("u1"),
+    3: np.dtype("i1"),
+}  # TensorProto.DataType
 _Fields = dict[int, list[Any]]
 
 
@@ -38,7 +42,7 @@ def first_layer(model: Path) -> NDArray[np.float64]:
         raise ModelError(f"{model} has no layer of {PIXELS} inputs stored as float32 or int8")
     values = tensors[found[0]]
     assert values is not None
-    scaled = values.astype(np.float64) * _scale(found[0], nodes, tensors)
+    scaled: NDArray[np.float64] = values.astype(np.float64) * _scale(found[0], nodes, tensors)
     return scaled.T.reshape(-1, IMAGE_SIDE, IMAGE_SIDE)
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from fmnist_edge.atomic import write_atomically
 from fmnist_edge.dataset import Split, load_split
+from fmnist_edge.plots.curves import curves_png
 from fmnist_train.backend import use_one_thread
 from fmnist_train.backup import Backup, History
 from fmnist_train.fitting import OnEpoch, TrainingData, fit, load_training_data
 from fmnist_train.keras_file import keras_file
 from fmnist_train.model import NAME
-from fmnist_edge.plots.curves import curves_png
 from fmnist_train.recipes import Recipe
 from fmnist_train.record import Outcome, build_record, record_text, versions
 from fmnist_train.scores import Scores, score

@@ -22,6 +22,7 @@ from fmnist_edge.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
     from fmnist_edge.answers import Answers
+    from fmnist_edge.evaluation import Evaluation
     from fmnist_edge.result import Result
 
 
@@ -61,6 +62,18 @@ if TYPE_CHECKING:
     help="Form of the output; csv has a line for each figure.",
 )
 @output_file_option
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write a page with figures, mistakes and model card to DIR/index.html, too.",
+)
+@click.option(
+    "--training-record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The training.json whose curves the report shows.",
+)
 @common_options
 @click.pass_context
 def command(
@@ -74,6 +87,8 @@ def command(
     data: Path | None,
     output_format: str,
     output: Path | None,
+    report: Path | None,
+    training_record: Path | None,
 ) -> None:
     """Measure a model on labelled images: accuracy, errors by class, calibration, accuracy without the unsure.
 
@@ -82,6 +97,10 @@ def command(
     """
     asked = _Asked(model, images, mapping, skip, split, data)
     asked.check()
+    if training_record is not None and report is None:
+        raise click.UsageError("--training-record goes into the report: add --report DIR.")
+    if report is not None:
+        _require_extra()
     from fmnist_edge.cli.evaluation_forms import FORMS
     from fmnist_edge.evaluation import evaluate
     from fmnist_edge.label_names import parse_group
@@ -90,6 +109,8 @@ def command(
     answers, title = asked.answers()
     evaluation = evaluate(answers, forgiven)
     _print(FORMS[output_format](evaluation, title), output)
+    if report is not None:
+        _write_report(report, model, training_record, (title, answers, evaluation))
     if evaluation.unreadable:
         ctx.exit(EXIT_FAILED)
 
@@ -146,6 +167,30 @@ def _watched(results: Iterable[Result], bar: Any) -> Iterator[Result]:
         if result.error:
             note(f"{printable(result.path)}: {click.style('error', fg='red')}: {printable(str(result.error))}")
         yield result
+
+
+def _require_extra() -> None:
+    from importlib.util import find_spec
+
+    from fmnist_edge.errors import MissingExtraError
+
+    for module in ("matplotlib", "jinja2"):
+        if find_spec(module) is None:
+            raise MissingExtraError("evaluate --report", "plot", module)
+
+
+def _write_report(
+    folder: Path, model: Path | None, record: Path | None, measured: tuple[str, Answers, Evaluation]
+) -> None:
+    from fmnist_edge.inspection import inspect_model
+    from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
+    from fmnist_edge.onnx_weights import first_layer
+    from fmnist_edge.report.page import Subject, write_report
+    from fmnist_edge.training_record import read_training_record
+
+    history = read_training_record(record) if record is not None else None
+    subject = Subject(*measured, inspect_model(model), first_layer(model or EMBEDDED_CLASSIFIER), history)
+    note(f"wrote {write_report(subject, folder)}")
 
 
 def _print(text: str, output: Path | None) -> None:

@@ -136,7 +136,11 @@ def predictions(
     from fmnist_edge.plots.predictions import predictions_plot
 
     answers = answered_images(Classifier(model), split, data, index or 0, count)
-    _save(predictions_plot(answers, title=f"{answers[0].name} and on"), output, dpi)
+    _save(
+        predictions_plot(answers, title=f"{split} images {index or 0} to {(index or 0) + len(answers) - 1}"),
+        output,
+        dpi,
+    )
 
 
 def _evaluating(name: str, help_text: str, draw: Callable[..., Plot], *extra: Callable[[Any], Any]) -> None:

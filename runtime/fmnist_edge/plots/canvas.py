@@ -20,10 +20,10 @@ from fmnist_edge.errors import UsageError
 FORMS: Final = ("png", "svg", "pdf")
 DPI: Final = 150  # dots per inch: sharp on a slide, and a figure stays under a few hundred kB
 
-# The tutorial's blue and red, in the shades of Okabe & Ito (2008) that all readers can tell apart; the wrong one is
-# hatched besides.
+# The tutorial's blue and red; what is wrong is hatched besides.
 RIGHT: Final = "#0072B2"
-WRONG: Final = "#D55E00"
+WRONG: Final = "#C8102E"
+ACCENT: Final = "#D55E00"  # with RIGHT's blue from Okabe & Ito (2008), told apart by all readers
 OTHER: Final = "#8C8C8C"
 WRONG_HATCH: Final = "////"
 

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
-from fmnist_edge.plots.canvas import RIGHT, WRONG, Plot, rendered
+from fmnist_edge.plots.canvas import ACCENT, RIGHT, Plot, rendered
 
 TRAIN_STYLE: Final = {"color": RIGHT, "linestyle": "-"}
-VALIDATION_STYLE: Final = {"color": WRONG, "linestyle": "--"}  # the dashes tell them apart without colour
+VALIDATION_STYLE: Final = {"color": ACCENT, "linestyle": "--"}  # the dashes tell them apart without colour
 
 
 @dataclass(frozen=True)

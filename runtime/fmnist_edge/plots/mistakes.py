@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -35,6 +36,8 @@ def mistakes_plot(answers: Answers, count: int, title: str) -> Plot:
 
     def draw(figure: Figure) -> None:
         figure.suptitle(f"{title}: the {len(rows)} most confident errors" if rows else f"{title}: no errors")
+        spacing: Any = figure.get_layout_engine()
+        spacing.set(h_pad=0.1)
         grid = figure.subplots(lines, columns, squeeze=False).flat
         for axes in grid:
             axes.set_axis_off()

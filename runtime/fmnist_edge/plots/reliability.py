@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from fmnist_edge.evaluation import Evaluation
-from fmnist_edge.plots.canvas import OTHER, RIGHT, WRONG, Plot
+from fmnist_edge.plots.canvas import ACCENT, OTHER, RIGHT, Plot
 
 
 def calibration_plot(evaluation: Evaluation, title: str) -> Plot:
@@ -16,7 +16,8 @@ def calibration_plot(evaluation: Evaluation, title: str) -> Plot:
     def draw(figure: Figure) -> None:
         error = 100 * evaluation.expected_calibration_error
         figure.suptitle(f"{title}\nexpected calibration error {error:.2f} %")
-        left, right = figure.subfigures(1, 2)
+        parts: Any = figure.subfigures(1, 2)
+        left, right = parts
         upper, lower = left.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         _draw_reliability(upper, evaluation)
         _draw_histogram(lower, evaluation)
@@ -32,7 +33,7 @@ def _draw_reliability(axes: Any, evaluation: Evaluation) -> None:
     axes.bar(starts, accuracies, widths, align="edge", color=RIGHT, alpha=0.55, edgecolor=RIGHT, label="accuracy")
     axes.plot([0, 100], [0, 100], color=OTHER, linestyle="--", label="confidence = accuracy")
     means = [100 * row.confidence for row in filled if row.confidence is not None]
-    axes.plot(means, accuracies, color=WRONG, marker="o", markersize=4, label="mean confidence of the bin")
+    axes.plot(means, accuracies, color=ACCENT, marker="o", markersize=4, label="mean confidence of the bin")
     axes.set(ylabel="images labelled rightly (%)", title="Accuracy by confidence", xlim=(0, 100), ylim=(0, 100))
     axes.legend(loc="upper left", fontsize=8)
 

@@ -39,7 +39,8 @@ def samples_plot(split: Split, name: str, index: int, count: int = 25, label: in
     rows = math.ceil(len(around) / columns)
 
     def draw(figure: Figure) -> None:
-        left, right = figure.subfigures(1, 2, width_ratios=[4.6, 1.45 * columns])
+        parts: Any = figure.subfigures(1, 2, width_ratios=[4.6, 1.45 * columns])
+        left, right = parts
         _draw_scaled(left, split.images[chosen], f"{name} image {chosen}: {LABELS[split.labels[chosen]]}")
         right.suptitle(f"{name} images {around[0]} to {around[-1]}" if len(around) > 1 else "")
         _draw_grid(right.subplots(rows, columns, squeeze=False), split, around)
@@ -51,7 +52,7 @@ def _draw_scaled(figure: Any, image: NDArray[np.uint8], title: str) -> None:
     axes = figure.subplots()
     picture = axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set(title=title, xlabel="column (pixels)", ylabel="row (pixels)")
-    figure.colorbar(picture, ax=axes, shrink=0.7, label="grey level (0 to 255)")
+    figure.colorbar(picture, ax=axes, shrink=0.5, label="grey level (0 to 255)")
 
 
 def _draw_grid(grid: Any, split: Split, indices: list[int]) -> None:

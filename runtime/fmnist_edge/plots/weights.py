@@ -11,10 +11,20 @@ from fmnist_edge.plots.canvas import Plot
 COLUMNS = 16
 
 
+def relative(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each unit's weights in percent of its largest magnitude.
+
+    A unit may be scaled up and the next layer down without any answer changing (Nagel et al. 2019, which
+    quantization makes use of), so sizes say nothing between units.
+    """
+    largest = np.abs(weights).max(axis=(1, 2), keepdims=True)
+    percent: NDArray[np.float64] = 100 * weights / np.where(largest > 0, largest, 1)
+    return percent
+
+
 def weights_plot(weights: NDArray[np.float64], title: str) -> Plot:
     """Show weights, float64 [units, 28, 28], as a grid; red is positive, blue negative, white zero."""
-    # Outliers would leave the rest pale, so the scale ends at the 99.5 % quantile of the magnitudes.
-    limit = float(np.quantile(np.abs(weights), 0.995))
+    shares = relative(weights)
     rows = -(-len(weights) // COLUMNS)
 
     def draw(figure: Figure) -> None:
@@ -22,9 +32,9 @@ def weights_plot(weights: NDArray[np.float64], title: str) -> Plot:
         grid = figure.subplots(rows, COLUMNS, squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
-        for axes, unit in zip(grid.flat, weights, strict=False):
-            picture = axes.imshow(unit, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-        label = "weight of a pixel in 0..1 (red raises the unit, blue lowers it)"
-        figure.colorbar(picture, ax=grid, label=label, shrink=0.8, aspect=40, extend="both")
+        for axes, unit in zip(grid.flat, shares, strict=False):
+            picture = axes.imshow(unit, cmap="RdBu_r", vmin=-100, vmax=100, interpolation="nearest")
+        label = "weight of a pixel (% of the unit's largest)\nred raises the unit, blue lowers it"
+        figure.colorbar(picture, ax=grid, label=label, shrink=0.8, aspect=40)
 
     return Plot(13, 0.75 * rows + 0.6, draw)
