@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-from fmnist_convert.photo.scenes import draw_scene
 
+from fmnist_convert.photo.scenes import draw_scene
 from fmnist_edge.contract import LABELS
 from fmnist_edge.dataset import load_split
 

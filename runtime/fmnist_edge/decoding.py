@@ -80,9 +80,15 @@ def _opened_bytes(data: bytes) -> PIL.Image.Image:
         raise ImageError("not-an-image", f"not supported here: {name}; convert it to PNG or JPEG") from error
     image: PIL.Image.Image = getattr(plugin, f"{name}ImageFile")(BytesIO(data))
     if name == "Jpeg" and not image.info.get("progressive"):  # a progressive one is held whole in any case
-        image.draft(image.mode, (MAX_SIDE, MAX_SIDE))
+        image.draft(image.mode, _draft_size(image.size))
     _check_size(image.size)
     return image
+
+
+def _draft_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the size to ask a JPEG's decoder for: a half, quarter or eighth that needs no averaging down after."""
+    factor = next((factor for factor in (1, 2, 4) if max(size) <= MAX_SIDE * factor), 8)
+    return max(1, size[0] // factor), max(1, size[1] // factor)
 
 
 def _opened_array(array: NDArray[Any]) -> PIL.Image.Image:

@@ -95,13 +95,18 @@ def test_a_browser_shows_all_pictures_without_an_error(page: str, tmp_path: Path
         document.body.dataset.probe = [images.length, images.filter(i => i.complete && i.naturalWidth > 0).length,
         images.filter(i => i.getBoundingClientRect().height < 20).length,
         document.documentElement.scrollWidth <= innerWidth, matchMedia("(prefers-color-scheme: dark)").matches,
-        ].join() });</script>"""
-    (tmp_path / "index.html").write_text(page.replace("</body>", probe + "</body>"), encoding="utf-8")
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0", "--dump-dom"]
+        innerWidth].join(); parent.postMessage(document.body.dataset.probe, "*") });</script>"""
+    (tmp_path / "page.html").write_text(page.replace("</body>", probe + "</body>"), encoding="utf-8")
+    # In a frame, since a headless window is never narrower than 500 pixels.
+    (tmp_path / "index.html").write_text(
+        f"""<body><iframe src="page.html" style="width: {width}px; height: 800px; border: 0"></iframe>
+        <script>addEventListener("message", event => document.body.dataset.probe = event.data)</script></body>"""
+    )
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0", "--dump-dom", "--virtual-time-budget=10000"]
     dark_options = ["--force-dark-mode"] if dark else []
     url = (tmp_path / "index.html").as_uri()
     done = subprocess.run(
-        [browser, *options, *dark_options, f"--user-data-dir={tmp_path}/profile", f"--window-size={width},900", url],
+        [browser, *options, *dark_options, f"--user-data-dir={tmp_path}/profile", "--window-size=1400,900", url],
         capture_output=True,
         text=True,
         timeout=120,
@@ -111,4 +116,4 @@ def test_a_browser_shows_all_pictures_without_an_error(page: str, tmp_path: Path
     found = re.search(r'data-probe="([^"]*)"', done.stdout)
     assert found
     count = str(4 + MISTAKES)
-    assert found.group(1).split(",") == [count, count, "0", "true", str(dark).lower()]
+    assert found.group(1).split(",") == [count, count, "0", "true", str(dark).lower(), str(width)]

@@ -13,8 +13,8 @@ HIDDEN: Final = "hidden"
 SCALING: Final = 1 / 255  # grey levels 0..255 to 0..1
 
 
-def build_model() -> Any:
-    """Return the freshly initialised network as it is saved: a keras.Model, not compiled.
+def build_model(name: str = NAME) -> Any:
+    """Return the freshly initialised network as it is saved: a keras.Model of that name, not compiled.
 
     Input `image`: uint8 [batch, 28, 28], 0..255, garment bright on black. Output: float32 [batch, 10],
     softmax probabilities in the order of LABELS. 101,770 parameters. Weights are drawn from Keras's global
@@ -26,7 +26,7 @@ def build_model() -> Any:
     signal = keras.layers.Flatten(name="flatten")(signal)
     signal = keras.layers.Dense(HIDDEN_UNITS, activation="relu", name=HIDDEN)(signal)
     probabilities = keras.layers.Dense(len(LABELS), activation="softmax", name=OUTPUT_NAME)(signal)
-    return keras.Model(image, probabilities, name=NAME)
+    return keras.Model(image, probabilities, name=name)
 
 
 def build_training_model(model: Any, input_dropout: float) -> Any:

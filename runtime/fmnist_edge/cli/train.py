@@ -1,4 +1,4 @@
-"""`fmnist-edge train`: make the Keras original of the classifier."""
+"""`fmnist-edge train`: make the Keras originals of the classifier and of the photo model's two parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from fmnist_edge.errors import MissingExtraError
 if TYPE_CHECKING:
     from fmnist_train.recipes import Recipe
 
-RECIPE_NAMES: Final = ("default", "tutorial")  # of fmnist_train.recipes, which --help does not import
+# Names of each part's recipes, in fmnist_train.recipes and fmnist_train.photo.recipes: --help imports neither.
+RECIPES: Final = {
+    "classifier": ("default", "tutorial"),
+    "segmenter": ("default",),
+    "photo-head": ("default", "fmnist-only"),
+}
 LINES_A_RUN: Final = 10  # of progress, where no terminal shows a bar
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
@@ -26,7 +31,7 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 @click.command("train")
 @click.option(
     "--part",
-    type=click.Choice(["classifier"]),
+    type=click.Choice(list(RECIPES)),
     default="classifier",
     show_default=True,
     help="Which network to train.",
@@ -34,17 +39,17 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 @click.option(
     "--recipe",
     "recipe_name",
-    type=click.Choice(RECIPE_NAMES),
+    type=click.Choice(sorted({name for names in RECIPES.values() for name in names})),
     default="default",
     show_default=True,
-    help="How to train it.",
+    help="How to train it: tutorial is the classifier's, fmnist-only the photo head's.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Epochs instead of the recipe's.")
+@click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Epochs instead of the recipe's (classifier).")
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1, max=60_000),
     metavar="N",
-    help="Images a step instead of the recipe's.",
+    help="Images a step instead of the recipe's (classifier).",
 )
 @click.option(
     "--seed",
@@ -55,8 +60,20 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
     help="Decides first weights, order and augmentation: the same seed gives the same file on one machine.",
 )
 @data_option
+@click.option(
+    "--photos",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Photos to train the photo head on (default: $FMNIST_PHOTOS, then the user's cache).",
+)
+@click.option(
+    "--segmenter",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="The segmenter's .keras file, behind which the photo head is trained.",
+)
 @output_folder_option
-@click.option("--resume", is_flag=True, help="Go on after the last finished epoch of an interrupted training.")
+@click.option("--resume", is_flag=True, help="Go on after an interrupted training's last finished epoch (classifier).")
 @common_options
 def command(
     part: str,
@@ -65,16 +82,75 @@ def command(
     batch_size: int | None,
     seed: int,
     data: Path | None,
+    photos: Path | None,
+    segmenter: Path | None,
     output: Path,
     resume: bool,
 ) -> None:
-    """Train the classifier with Keras and write fmnist-mlp.keras, training.json and curves.png to a folder.
+    """Train a network with Keras and write its .keras file and the record of its training to a folder.
 
-    `default` is what the shipped model is made by (about three minutes on one core), `tutorial` the ten
-    epochs of the tutorial that this project grew from. Needs the extra [train].
+    The classifier's `default` is what the shipped model is made by (about three minutes on one core), `tutorial` the
+    ten epochs of the tutorial that this project grew from. The photo model has two parts: the segmenter, trained on
+    drawn scenes of Fashion-MNIST's garments, and behind it the photo head, trained on real photos (`default`) or on
+    drawn scenes alone (`fmnist-only`). Needs the extra [train].
     """
-    del part  # one choice so far
+    _require_recipe(part, recipe_name)
+    classifier_only = {"--epochs": epochs, "--batch-size": batch_size, "--resume": resume or None}
+    _refuse(classifier_only if part != "classifier" else {}, f"--part {part}")
+    _refuse({"--segmenter": segmenter} if part != "photo-head" else {}, f"--part {part}")
+    _refuse({"--photos": photos} if (part, recipe_name) != ("photo-head", "default") else {}, f"--part {part}")
+    if part == "photo-head" and segmenter is None:
+        raise click.UsageError("--part photo-head needs --segmenter FILE, the .keras file of a trained segmenter.")
     _require_extra()
+    if part == "segmenter":
+        _train_segmenter(recipe_name, seed, output, data)
+    elif segmenter is not None:
+        _train_head(recipe_name, seed, output, segmenter, data, photos)
+    else:
+        _train_classifier(recipe_name, epochs, batch_size, seed, data, output, resume)
+
+
+def _require_recipe(part: str, recipe: str) -> None:
+    if recipe not in RECIPES[part]:
+        raise click.UsageError(f"--part {part} has no recipe '{recipe}'; it has: {', '.join(RECIPES[part])}.")
+
+
+def _refuse(options: Mapping[str, object], context: str) -> None:
+    """Raise UsageError for the first option that was given: it can have no effect."""
+    for option, value in options.items():
+        if value is not None:
+            raise click.UsageError(f"{option} has no effect with {context} and this recipe.")
+
+
+def _train_segmenter(recipe_name: str, seed: int, output: Path, data: Path | None) -> None:
+    from fmnist_train.photo.recipes import SEGMENTER_RECIPES
+    from fmnist_train.photo.segmenter_training import train_segmenter
+
+    training = train_segmenter(SEGMENTER_RECIPES[recipe_name], seed, output, data=data, report=note)
+    click.echo("wrote " + ", ".join(str(path) for path in training.files))
+
+
+def _train_head(
+    recipe_name: str, seed: int, output: Path, segmenter: Path, data: Path | None, photos: Path | None
+) -> None:
+    from fmnist_train.photo.head_training import train_head
+    from fmnist_train.photo.recipes import HEAD_RECIPES
+
+    training = train_head(HEAD_RECIPES[recipe_name], seed, output, segmenter, data=data, photos=photos, report=note)
+    held_out = training.record["held_out"]
+    click.echo(f"accuracy on {held_out['pictures']} held-out pictures: {held_out['accuracy']:.4f}")
+    click.echo("wrote " + ", ".join(str(path) for path in training.files))
+
+
+def _train_classifier(
+    recipe_name: str,
+    epochs: int | None,
+    batch_size: int | None,
+    seed: int,
+    data: Path | None,
+    output: Path,
+    resume: bool,
+) -> None:
     from fmnist_train.recipes import named_recipe
     from fmnist_train.training import train
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, read_side_json, sha256_of
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, read_side_json, sha256_of
 from fmnist_edge.version import __version__
 
 
 def version_line() -> str:
-    """Return package, model name, model SHA-256 (12 digits) and onnxruntime version."""
-    model = read_side_json(EMBEDDED_CLASSIFIER)
-    digest = sha256_of(EMBEDDED_CLASSIFIER)[:12]
+    """Return package, names, versions and SHA-256 (12 digits) of both models, and onnxruntime's version."""
     try:
         runtime = version("onnxruntime")
     except PackageNotFoundError:
         runtime = "not installed"
-    return (
-        f"fmnist-edge {__version__} (model {model['name']} {model['version']}, sha256 {digest}; onnxruntime {runtime})"
-    )
+    models = "; ".join(_named(model) for model in (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL))
+    return f"fmnist-edge {__version__} ({models}; onnxruntime {runtime})"
+
+
+def _named(model: Path) -> str:
+    facts = read_side_json(model)
+    return f"model {facts['name']} {facts['version']}, sha256 {sha256_of(model)[:12]}"

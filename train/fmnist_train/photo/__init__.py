@@ -1,0 +1,1 @@
+"""Training of the photo model: composites, segmenter, drawing, head."""
