@@ -82,5 +82,6 @@ def test_composites_depend_on_their_number_alone_not_on_the_processes() -> None:
         assert np.array_equal(getattr(alone, key), getattr(together, key))
     assert alone.photos.shape == (1_004, 96, 96, 3)
     covered = (alone.masks > 127).mean((1, 2))
-    assert covered.min() > 0 and covered.max() < 0.9
+    assert covered.min() > 0  # there is a garment in each
+    assert covered.max() < 1  # and ground around it
     assert set(alone.allowed.sum(1)) == {1, 3}  # pairs of shoes may be any of three
