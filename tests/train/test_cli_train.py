@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_made_is_one_line_before_any_training(tmp_path: 
         ("--epochs", "0"),
         ("--batch-size", "0"),
         ("--seed", "-1"),
-        ("--part", "segmenter"),
+        ("--part", "hat"),
     ],
 )
 def test_wrong_arguments_are_usage_errors(arguments: tuple[str, ...], tmp_path: Path, run_train: Run) -> None:

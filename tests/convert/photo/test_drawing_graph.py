@@ -93,7 +93,7 @@ def masks() -> dict[str, NDArray[np.float32]]:
 
 
 @pytest.mark.parametrize("mask", masks())
-@pytest.mark.parametrize("photo", photos())
+@pytest.mark.parametrize("photo", list(photos()))
 def test_graph_and_numpy_draw_the_same(graph: Any, photo: Photo, mask: str) -> None:
     logits = masks()[mask]
     thumbnail, plain, plain_picture, picture, drawn_mask = graph.run(None, {"photo": photo, "logits": logits})
