@@ -102,7 +102,14 @@ def test_a_browser_shows_all_pictures_without_an_error(page: str, tmp_path: Path
         f"""<body><iframe src="page.html" style="width: {width}px; height: 800px; border: 0"></iframe>
         <script>addEventListener("message", event => document.body.dataset.probe = event.data)</script></body>"""
     )
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0", "--dump-dom", "--virtual-time-budget=10000"]
+    options = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        "--dump-dom",
+        "--virtual-time-budget=10000",
+    ]
     dark_options = ["--force-dark-mode"] if dark else []
     url = (tmp_path / "index.html").as_uri()
     done = subprocess.run(
