@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/
 INSTALL := $(RUN)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format models samples photo-figure constraints wheel clean
+.PHONY: help demo test stress lint format models samples photo-figure figures constraints wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ test: $(VENV)/.dev  ## install everything, get the dataset, run all tests
 	@$(RUN)fmnist-edge data fetch
 	@echo "== tests"
 	@$(RUN)python -m pytest
+
+stress: $(VENV)/.dev  ## run the long tests, among them the report in a real browser (needs chromium)
+	@$(RUN)python -m pytest -m stress
 
 lint: $(VENV)/.dev  ## check style, types and who imports whom
 	@echo "== ruff" && $(RUN)ruff check . && $(RUN)ruff format --check .
@@ -47,7 +50,10 @@ samples: $(VENV)/.dev  ## draw the sample images again from the dataset
 
 photo-figure: $(VENV)/.dev  ## draw the README's first picture again
 	@rm -rf build/figure && $(RUN)fmnist-edge classify samples/scenes/7-sneaker.jpg --save-input build/figure
-	@mkdir -p docs/figures && cp build/figure/7-sneaker.png docs/figures/photo.png
+	@mkdir -p docs/figures && cp build/figure/7-sneaker.png docs/figures/photo-input.png
+
+figures: $(VENV)/.dev  ## draw the pictures of the README and docs/tour.md again
+	bash docs/make_figures.sh $(RUN)fmnist-edge
 
 wheel: $(VENV)/.dev  ## build the wheel into dist/
 	$(RUN)python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -33,7 +33,11 @@ def loaded(*arguments: str) -> tuple[set[str], set[str]]:
     return set(roots), set(pillow)
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("classify", "--help")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("--version",), ("classify", "--help"), ("evaluate", "--help"), ("plot", "samples", "--help")],
+    ids=" ".join,
+)
 def test_help_and_version_load_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert not loaded(*arguments)[0] & HEAVY
 

@@ -20,12 +20,14 @@ from fmnist_edge.cli.options import (
     output_file_option,
     shows_progress,
     threads_option,
+    wanted_color,
 )
 from fmnist_edge.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
     from fmnist_edge.bulk import OnAnswer
     from fmnist_edge.classifier import Route
+    from fmnist_edge.cli.output_rows import Show
     from fmnist_edge.result import Result
 
 
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Draw for each image what the network saw and answered, as a PNG file in DIR.",
 )
+@click.option("--show", is_flag=True, help="Print what the network saw above each answer; text only.")
 @model_option
 @threads_option
 @output_file_option
@@ -82,6 +85,7 @@ def command(
     min_confidence: float | None,
     route: Route,
     explanations: Path | None,
+    show: bool,
     model: Path | None,
     threads: int,
     output: Path | None,
@@ -92,6 +96,8 @@ def command(
     on, and the exit code is 1.
     """
     _check(inputs, recursive, min_confidence)
+    if show and output_format != "text":
+        raise click.UsageError("--show goes with --format text: the other forms are for machines.")
     from fmnist_edge.bulk import classify_all
     from fmnist_edge.classifier import Classifier
     from fmnist_edge.cli.output_rows import ROWS, RowOptions
@@ -101,10 +107,18 @@ def command(
     saver = _saver(explanations, min_confidence) if explanations else None
     results = tally.count(classify_all(classifier, inputs, recursive=recursive, on_answer=saver))
     with _progress(results, output, None if recursive else len(inputs)) as watched:
-        _write(ROWS[output_format](watched, RowOptions(top_k, min_confidence)), output)
+        _write(ROWS[output_format](watched, RowOptions(top_k, min_confidence, _show(show, output))), output)
     _sum_up(tally)
     if tally.failed:
         ctx.exit(EXIT_FAILED)
+
+
+def _show(wanted: bool, output: Path | None) -> Show | None:
+    """Choose blocks of colour for a terminal, plain characters elsewhere."""
+    if not wanted:
+        return None
+    colour = wanted_color()
+    return "blocks" if output is None and (sys.stdout.isatty() if colour is None else colour) else "plain"
 
 
 def _check(inputs: tuple[str, ...], recursive: bool, min_confidence: float | None) -> None:

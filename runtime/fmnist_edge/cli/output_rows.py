@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 
 from fmnist_edge.contract import UNSURE
 from fmnist_edge.prediction import Prediction
 from fmnist_edge.result import DEFAULT_TOP_K, Result, shown_label
+
+Show = Literal["blocks", "plain"]
 
 CSV_FIELDS: Final = ("path", "label", "index", "confidence", "top", "error_code", "error_message")
 
@@ -23,6 +25,8 @@ class RowOptions:
     """How many classes; None is 1 in text and DEFAULT_TOP_K in the other forms."""
     min_confidence: float | None = None
     """Below it the label is `unsure`; None takes each prediction's own threshold."""
+    show: Show | None = None
+    """How text prints what the network saw above each answer; None does not."""
 
     def record(self, result: Result) -> dict[str, Any]:
         """Return a result as plain values."""
@@ -36,7 +40,16 @@ def text_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
             answer = click.style(f"error: {printable(str(result.error))}", fg="red")
         else:
             answer = _answer(result.prediction, options)
-        yield f"{printable(result.path)}: {answer}\n"
+        yield f"{_shown(result, options.show)}{printable(result.path)}: {answer}\n"
+
+
+def _shown(result: Result, show: Show | None) -> str:
+    """Return the lines of the image that the network saw, or nothing."""
+    if show is None or result.prediction is None or result.prediction.image is None:
+        return ""
+    from fmnist_edge.cli.terminal_image import blocks, plain
+
+    return (blocks if show == "blocks" else plain)(result.prediction.image.tolist())
 
 
 def _answer(prediction: Prediction, options: RowOptions) -> str:

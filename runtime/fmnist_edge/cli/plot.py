@@ -135,12 +135,10 @@ def predictions(
     from fmnist_edge.plots.answered import answered_images
     from fmnist_edge.plots.predictions import predictions_plot
 
-    answers = answered_images(Classifier(model), split, data, index or 0, count)
-    _save(
-        predictions_plot(answers, title=f"{split} images {index or 0} to {(index or 0) + len(answers) - 1}"),
-        output,
-        dpi,
-    )
+    first = index or 0
+    answers = answered_images(Classifier(model), split, data, first, count)
+    title = f"{split} images {first} to {first + len(answers) - 1}"
+    _save(predictions_plot(answers, title=title), output, dpi)
 
 
 def _evaluating(name: str, help_text: str, draw: Callable[..., Plot], *extra: Callable[[Any], Any]) -> None:

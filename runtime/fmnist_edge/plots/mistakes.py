@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +12,7 @@ from fmnist_edge.answers import Answers
 from fmnist_edge.contract import LABELS
 from fmnist_edge.plots.canvas import Plot, show_pixels
 
-COLUMNS = 5
+COLUMNS: Final = 5
 
 
 def surest_mistakes(answers: Answers, count: int) -> list[int]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fmnist_edge.plots.canvas import Plot
 
-COLUMNS = 16
+COLUMNS: Final = 16
 
 
 def relative(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each unit's weights in percent of its largest magnitude.
+    """Return each unit's weights in percent of the 99 % quantile of their magnitudes.
 
     A unit may be scaled up and the next layer down without any answer changing (Nagel et al. 2019, which
     quantization makes use of), so sizes say nothing between units.
     """
-    largest = np.abs(weights).max(axis=(1, 2), keepdims=True)
-    percent: NDArray[np.float64] = 100 * weights / np.where(largest > 0, largest, 1)
+    large = np.quantile(np.abs(weights), 0.99, axis=(1, 2), keepdims=True)
+    percent: NDArray[np.float64] = 100 * weights / np.where(large > 0, large, 1)
     return percent
 
 
@@ -34,7 +36,7 @@ def weights_plot(weights: NDArray[np.float64], title: str) -> Plot:
             axes.set_axis_off()
         for axes, unit in zip(grid.flat, shares, strict=False):
             picture = axes.imshow(unit, cmap="RdBu_r", vmin=-100, vmax=100, interpolation="nearest")
-        label = "weight of a pixel (% of the unit's largest)\nred raises the unit, blue lowers it"
-        figure.colorbar(picture, ax=grid, label=label, shrink=0.8, aspect=40)
+        label = "weight of a pixel (% of the unit's 99 % quantile)\nred raises the unit, blue lowers it"
+        figure.colorbar(picture, ax=grid, label=label, shrink=0.8, aspect=40, extend="both")
 
     return Plot(13, 0.75 * rows + 0.6, draw)

@@ -61,21 +61,19 @@ def report_html(subject: Subject) -> str:
         figures=_figures(subject),
         mistakes=gallery(subject.answers, MISTAKES),
         wrong=int((~subject.answers.right()).sum()),
-        facts=_flat(subject.facts),
+        facts=_flat({**subject.facts, "file": Path(subject.facts["file"]).name}),
     )
 
 
 def _figures(subject: Subject) -> dict[str, Figure]:
-    evaluation = subject.evaluation
+    evaluation, name = subject.evaluation, Path(subject.facts["file"]).name
     figures = {
-        "confusion": figure_of(
-            confusion_plot(evaluation, subject.title), "Confusion matrix; the table below has it too"
-        ),
+        "confusion": figure_of(confusion_plot(evaluation, subject.title), "Confusion matrix, as in the table below"),
         "calibration": figure_of(
             calibration_plot(evaluation, subject.title),
             "Left: accuracy by confidence. Right: accuracy by the share of images kept; the table below has it too",
         ),
-        "weights": figure_of(weights_plot(subject.weights, subject.title), "Weights of each hidden unit as an image"),
+        "weights": figure_of(weights_plot(subject.weights, name), "Weights of each hidden unit as an image"),
     }
     if subject.record is not None:
         alt = "Loss and accuracy of training and validation by epoch"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import PIL.Image
@@ -16,7 +16,7 @@ from fmnist_edge.contract import LABELS
 from fmnist_edge.plots.canvas import DARK, LIGHT, Plot, rendered
 from fmnist_edge.plots.mistakes import surest_mistakes
 
-DPI = 110  # wide enough for a desktop's column, and a page stays under 2 MB
+DPI: Final = 110  # wide enough for a desktop's column, and a page stays under 2 MB
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,86 @@
+"""`evaluate` through the installed entry point."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([SCRIPT, "evaluate", *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Sub-folders shirts and shoes of real samples, and one file that is no image."""
+    for name, files in {"shirts": ("6-shirt.png", "0-t-shirt-top.png"), "shoes": ("7-sneaker.png",)}.items():
+        (tmp_path / name).mkdir()
+        for file in files:
+            shutil.copy(SAMPLES / file, tmp_path / name)
+    (tmp_path / "shoes" / "notes.txt").write_text("no image")
+    return tmp_path
+
+
+def test_text_json_and_csv_state_the_same_accuracy() -> None:
+    text, record = run().stdout, json.loads(run("--format", "json").stdout)
+    rows = list(csv.reader(io.StringIO(run("--format", "csv").stdout)))
+    assert f"{100 * record['accuracy']['share']:.2f} %" in text
+    assert ["overall", "", "accuracy", str(record["accuracy"]["share"])] in rows
+    assert sum(map(sum, record["confusion"])) == 10_000
+    assert sum(int(row[3]) for row in rows if row[0] == "confusion") == 10_000
+    assert "\x1b" not in text
+
+
+def test_a_mapped_folder_is_measured_and_the_unreadable_are_counted(labelled: Path) -> None:
+    done = run("--images", labelled, "--map", "shirts=Shirt,shoes=Sandal|Sneaker", "--format", "json")
+    record = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert "notes.txt: error: not an image" in done.stderr
+    assert [(group["name"], group["right"]["count"], group["unreadable"]) for group in record["groups"]] == [
+        ("shirts", 1, 0),
+        ("shoes", 1, 1),
+    ]
+    assert (record["accuracy"]["count"], record["accuracy"]["total"], record["unreadable"]) == (2, 3, 1)
+
+
+def test_forgiving_counts_a_t_shirt_as_a_shirt(labelled: Path) -> None:
+    done = run("--images", labelled, "--map", "shirts=Shirt", "--skip", "shoes", "--forgive", "T-shirt/top,Shirt")
+    assert done.returncode == 0
+    assert "2 of 2" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--map", "a=Shirt"),
+        ("--skip", "a"),
+        ("--images", ".", "--split", "test"),
+        ("--images", ".", "--data", "."),
+        ("--forgive", "Shirt"),
+        ("--training-record", "x.json"),
+    ],
+    ids=" ".join,
+)
+def test_options_without_effect_are_refused(arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).returncode == 2
+
+
+def test_a_missing_folder_is_exit_code_3(tmp_path: Path) -> None:
+    done = run("--images", tmp_path / "missing")
+    assert done.returncode == 3
+    assert done.stderr.startswith("Error: cannot read the folder")
+
+
+def test_an_output_file_appears_without_colour(tmp_path: Path) -> None:
+    assert run("--output", tmp_path / "e.txt").stdout == ""
+    assert (tmp_path / "e.txt").read_text().startswith("fmnist-mlp.int8.onnx on 10,000 test images")

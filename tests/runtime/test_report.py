@@ -1,0 +1,114 @@
+"""The report: self-contained, complete, and right in a real browser (`make stress`)."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+from fmnist_edge import Classifier
+from fmnist_edge.answering import answer_split
+from fmnist_edge.evaluation import evaluate
+from fmnist_edge.inspection import inspect_model
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
+from fmnist_edge.onnx_weights import first_layer
+from fmnist_edge.report.page import MISTAKES, Subject, report_html
+from fmnist_edge.training_record import read_training_record
+
+RECORD = Path(__file__).parents[2] / "train" / "artifacts" / "fmnist-mlp.training.json"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+class Tags(HTMLParser):
+    """Collects tags with their attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    answers = answer_split(Classifier(), "test")
+    record = read_training_record(RECORD)
+    facts, weights = inspect_model(), first_layer(EMBEDDED_CLASSIFIER)
+    return report_html(Subject("A <title> & more", answers, evaluate(answers), facts, weights, record))
+
+
+def tags_of(page: str) -> list[tuple[str, dict[str, str]]]:
+    parser = Tags()
+    parser.feed(page)
+    return parser.tags
+
+
+def test_the_page_needs_nothing_but_itself(page: str) -> None:
+    tags = tags_of(page)
+    sources = [value for _, given in tags for name, value in given.items() if name in ("src", "srcset", "href")]
+    assert all(source.startswith(("data:", "#")) for source in sources)
+    assert "script" not in {tag for tag, _ in tags}
+    assert "url(" not in page
+
+
+def test_every_picture_decodes_and_has_a_text(page: str) -> None:
+    tags = tags_of(page)
+    pictures = [given for tag, given in tags if tag == "img"]
+    assert len(pictures) == 4 + MISTAKES
+    assert all(picture["alt"] for picture in pictures)
+    assert sum(tag == "source" for tag, _ in tags) == 4
+    for given in pictures:
+        with PIL.Image.open(io.BytesIO(base64.b64decode(given["src"].partition(",")[2]))) as picture:
+            picture.load()
+
+
+def test_links_lead_to_sections_and_the_title_is_escaped(page: str) -> None:
+    tags = tags_of(page)
+    links = {given["href"][1:] for tag, given in tags if tag == "a"}
+    assert links <= {given["id"] for _, given in tags if "id" in given}
+    assert "<h1>A &lt;title&gt; &amp; more</h1>" in page
+
+
+def test_the_table_of_the_page_sums_to_all_images(page: str) -> None:
+    table = page.split('<table class="heat">')[1].split("</table>")[0]
+    assert (
+        sum(int(cell.replace(",", "")) for cell in re.findall(r'<td style="[^"]*"[^>]*>([\d,]+)</td>', table)) == 10_000
+    )
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_browser_shows_all_pictures_without_an_error(page: str, tmp_path: Path, width: int, dark: bool) -> None:
+    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if browser is None:
+        pytest.skip("no chromium: apt-get install chromium")
+    probe = """<script>addEventListener("load", () => { const images = [...document.images];
+        document.body.dataset.probe = [images.length, images.filter(i => i.complete && i.naturalWidth > 0).length,
+        images.filter(i => i.getBoundingClientRect().height < 20).length,
+        document.documentElement.scrollWidth <= innerWidth, matchMedia("(prefers-color-scheme: dark)").matches,
+        ].join() });</script>"""
+    (tmp_path / "index.html").write_text(page.replace("</body>", probe + "</body>"), encoding="utf-8")
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0", "--dump-dom"]
+    dark_options = ["--force-dark-mode"] if dark else []
+    url = (tmp_path / "index.html").as_uri()
+    done = subprocess.run(
+        [browser, *options, *dark_options, f"--user-data-dir={tmp_path}/profile", f"--window-size={width},900", url],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "CONSOLE" not in done.stderr
+    found = re.search(r'data-probe="([^"]*)"', done.stdout)
+    assert found
+    count = str(4 + MISTAKES)
+    assert found.group(1).split(",") == [count, count, "0", "true", str(dark).lower()]
