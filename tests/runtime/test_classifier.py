@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fmnist_edge.dataset import load_split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fmnist_edge import LABELS, Classifier, ImageError, ModelError
+from fmnist_edge.dataset import load_split
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.png"))
