@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/
 INSTALL := $(RUN)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test stress lint format models samples figures photo-figure constraints wheel clean
+.PHONY: help demo test stress lint format models samples photo-figure figures constraints wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,12 +48,12 @@ convert-models: $(VENV)/.dev  ## convert the committed Keras original again
 samples: $(VENV)/.dev  ## draw the sample images again from the dataset
 	$(RUN)python samples/make_samples.py
 
-figures: photo-figure  ## draw the pictures of the README and docs/tour.md again
-	bash docs/make_figures.sh $(RUN)fmnist-edge
-
 photo-figure: $(VENV)/.dev  ## draw the README's first picture again
 	@rm -rf build/figure && $(RUN)fmnist-edge classify samples/scenes/7-sneaker.jpg --save-input build/figure
-	@mkdir -p docs/figures && cp build/figure/7-sneaker.png docs/figures/photo.png
+	@mkdir -p docs/figures && cp build/figure/7-sneaker.png docs/figures/photo-input.png
+
+figures: photo-figure  ## draw the pictures of the README and docs/tour.md again
+	bash docs/make_figures.sh $(RUN)fmnist-edge
 
 wheel: $(VENV)/.dev  ## build the wheel into dist/
 	$(RUN)python -m pip wheel --quiet --no-deps --wheel-dir dist .

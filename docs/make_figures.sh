@@ -14,4 +14,4 @@ dpi=80  # sharp enough in a page, and the folder stays under a megabyte
 "$edge" plot mistakes --dpi $dpi -o $figures/mistakes.png
 "$edge" plot calibration --dpi $dpi -o $figures/calibration.png
 "$edge" plot weights --dpi $dpi -o $figures/weights.png
-"$edge" plot prediction samples/scenes/0-t-shirt-top.jpg --truth t-shirt-top --dpi $dpi -o $figures/photo-bars.png
+"$edge" plot prediction samples/scenes/0-t-shirt-top.jpg --truth t-shirt-top --dpi $dpi -o $figures/photo.png

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fmnist_edge.dataset import SplitName, load_split
-
 from fmnist_convert.parity import Parity, measure_parity
 from fmnist_convert.predictors import open_predictor
+from fmnist_edge.dataset import SplitName, load_split
 
 
 def compare(first: Path, second: Path, *, split: SplitName = "test", data: Path | None = None) -> Parity:

@@ -6,10 +6,10 @@ import base64
 from typing import Any, Final
 
 import numpy as np
-from fmnist_edge.dataset import Split
 from numpy.typing import NDArray
 
 from fmnist_edge.contract import LABELS
+from fmnist_edge.dataset import Split
 
 SCHEMA: Final = 1
 PER_CLASS: Final = 2
