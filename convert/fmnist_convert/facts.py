@@ -25,7 +25,7 @@ from fmnist_edge.contract import (
     PHOTO_NAME,
 )
 from fmnist_edge.dataset import SHA256
-from fmnist_edge.model_info import facts_from_metadata
+from fmnist_edge.model_file.info import facts_from_metadata
 from fmnist_edge.version import __version__
 
 SCHEMA: Final = 1  # of these facts; raised when a key changes its meaning

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
 from fmnist_edge.errors import ImageError, UsageError
 from fmnist_edge.images import ImageSource, decode, fit
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
+from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
+from fmnist_edge.model_file.session import kind_of, open_session
 from fmnist_edge.photo_model import PhotoModel
 from fmnist_edge.prediction import Prediction
-from fmnist_edge.session import kind_of, open_session
 
 Route: TypeAlias = Literal["auto", "photo", "dataset"]
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_edge.contract import IMAGE_SIDE
-from fmnist_edge.dataset_files import SHA256, is_gzip, read_verified
-from fmnist_edge.dataset_places import find_dataset
+from fmnist_edge.data.files import SHA256, is_gzip, read_verified
+from fmnist_edge.data.places import find_dataset
 from fmnist_edge.errors import DataError
 
 __all__ = ["SHA256", "Split", "SplitName", "find_dataset", "load_split", "parse_idx", "read_idx"]

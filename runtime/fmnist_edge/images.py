@@ -9,7 +9,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from fmnist_edge.contract import IMAGE_SIDE
-from fmnist_edge.decoding import ImageSource, decode
+from fmnist_edge.intake.decoding import ImageSource, decode
 
 __all__ = ["ImageSource", "decode", "fit", "load_image"]
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from fmnist_edge.contract import INPUT_NAME, LABELS, MASK_NAME, OUTPUT_NAME, PHOTO_MAX_SIDE, PHOTO_NAME
 from fmnist_edge.errors import ImageError, ModelError
-from fmnist_edge.model_info import EMBEDDED_PHOTO_MODEL
+from fmnist_edge.model_file.info import EMBEDDED_PHOTO_MODEL
+from fmnist_edge.model_file.session import facts_of, kind_of, open_session
 from fmnist_edge.prediction import Prediction
-from fmnist_edge.session import facts_of, kind_of, open_session
 
 
 class PhotoModel:

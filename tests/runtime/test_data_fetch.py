@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge import dataset_debian, dataset_fetch
-from fmnist_edge.dataset_fetch import fetch_dataset
-from fmnist_edge.dataset_files import SHA256, check_folder
-from fmnist_edge.dataset_mirrors import MIRRORS, wanted_mirrors
+from fmnist_edge.data import debian as dataset_debian
+from fmnist_edge.data import fetch as dataset_fetch
+from fmnist_edge.data.fetch import fetch_dataset
+from fmnist_edge.data.fetch_listener import FetchListener
+from fmnist_edge.data.files import SHA256, check_folder
+from fmnist_edge.data.mirrors import MIRRORS, wanted_mirrors
 from fmnist_edge.errors import DataError, OutputError
-from fmnist_edge.fetch_listener import FetchListener
 from tests.runtime.conftest import Mirror
 
 pytestmark = pytest.mark.usefixtures("swept")

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fmnist_edge.data.files import SIZES, check_folder, read_verified
+from fmnist_edge.data.places import cache_folder, look
+from fmnist_edge.data.user_cache import user_cache
 from fmnist_edge.dataset import SHA256, Split, find_dataset, load_split, parse_idx, read_idx
-from fmnist_edge.dataset_files import SIZES, check_folder, read_verified
-from fmnist_edge.dataset_places import cache_folder, look
 from fmnist_edge.errors import EXIT_UNAVAILABLE, DataError
-from fmnist_edge.user_cache import user_cache
 
 pytestmark = pytest.mark.usefixtures("swept")
 LABELS_STEM = "t10k-labels-idx1-ubyte"
@@ -120,7 +120,7 @@ def test_places_are_looked_at_in_the_documented_order(
     dataset: Path, nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keras = copied(dataset, nowhere / ".keras" / "datasets" / "fashion-mnist")
-    monkeypatch.setattr("fmnist_edge.dataset_places.DEBIAN_FOLDER", dataset)
+    monkeypatch.setattr("fmnist_edge.data.places.DEBIAN_FOLDER", dataset)
     cache = cache_folder()
     assert cache is not None
     names = [result.place.name for result in look()]

@@ -18,8 +18,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fmnist_edge import ImageError
-from fmnist_edge.decoding import MAX_PIXELS, MAX_SIDE, decode
 from fmnist_edge.images import load_image
+from fmnist_edge.intake.decoding import MAX_PIXELS, MAX_SIDE, decode
 from tests.runtime.pictures import CODES, LOSSLESS, encoded, garment, png_header
 
 MODES = [

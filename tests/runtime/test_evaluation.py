@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from fmnist_edge import Classifier
-from fmnist_edge.answering import answer_split
-from fmnist_edge.answers import Answers, Truth, forgive
-from fmnist_edge.calibration import calibration_bins, coverages, expected_calibration_error
-from fmnist_edge.evaluation import Evaluation, evaluate
-from fmnist_edge.intervals import Share, wilson_interval
+from fmnist_edge.evaluation.answering import answer_split
+from fmnist_edge.evaluation.answers import Answers, Truth, forgive
+from fmnist_edge.evaluation.calibration import calibration_bins, coverages, expected_calibration_error
+from fmnist_edge.evaluation.figures import Evaluation, evaluate
+from fmnist_edge.evaluation.intervals import Share, wilson_interval
 
 
 def answers(rows: list[tuple[int, int, int, float]], **given: object) -> Answers:

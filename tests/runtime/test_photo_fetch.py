@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from fmnist_edge.data.photo_fetch import fetch_photos
+from fmnist_edge.data.photos import ACCEPTED, find_photos, list_photos
 from fmnist_edge.errors import DataError
-from fmnist_edge.photo_dataset import ACCEPTED, find_photos, list_photos
-from fmnist_edge.photo_fetch import fetch_photos
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 

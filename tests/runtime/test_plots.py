@@ -13,13 +13,13 @@ import pytest
 from matplotlib.colors import to_hex
 
 from fmnist_edge import LABELS, Classifier
-from fmnist_edge.answering import answer_split
-from fmnist_edge.answers import Answers
 from fmnist_edge.dataset import load_split
 from fmnist_edge.errors import ModelError, UsageError
-from fmnist_edge.evaluation import evaluate
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
-from fmnist_edge.onnx_weights import first_layer
+from fmnist_edge.evaluation.answering import answer_split
+from fmnist_edge.evaluation.answers import Answers
+from fmnist_edge.evaluation.figures import evaluate
+from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
+from fmnist_edge.model_file.onnx_weights import first_layer
 from fmnist_edge.plots.answered import answered_file, answered_images
 from fmnist_edge.plots.canvas import DARK, FORMS, OTHER, RIGHT, WRONG, drawn, rendered, save
 from fmnist_edge.plots.confusion import confusion_plot

@@ -14,11 +14,11 @@ import PIL.Image
 import pytest
 
 from fmnist_edge import Classifier
-from fmnist_edge.answering import answer_split
-from fmnist_edge.evaluation import evaluate
-from fmnist_edge.inspection import inspect_model
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
-from fmnist_edge.onnx_weights import first_layer
+from fmnist_edge.evaluation.answering import answer_split
+from fmnist_edge.evaluation.figures import evaluate
+from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
+from fmnist_edge.model_file.inspection import inspect_model
+from fmnist_edge.model_file.onnx_weights import first_layer
 from fmnist_edge.report.page import MISTAKES, Subject, report_html
 from fmnist_edge.training_record import read_training_record
 

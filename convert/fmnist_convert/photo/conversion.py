@@ -27,11 +27,11 @@ from fmnist_convert.photo.scenes import draw_scene
 from fmnist_convert.photo.segmenter_graph import Precision
 from fmnist_convert.quantize import Quantized, quantize
 from fmnist_edge.contract import LABELS
+from fmnist_edge.data.photos import ACCEPTED, list_photos, photos_at_hand
 from fmnist_edge.dataset import Split, load_split
-from fmnist_edge.decoding import decode
 from fmnist_edge.errors import ModelError
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, sha256_of, side_json_path
-from fmnist_edge.photo_dataset import ACCEPTED, list_photos, photos_at_hand
+from fmnist_edge.intake.decoding import decode
+from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, sha256_of, side_json_path
 from fmnist_edge.photo_model import PhotoModel
 
 DEFAULT_NAME: Final = "fmnist-photo"

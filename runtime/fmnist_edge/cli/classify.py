@@ -25,10 +25,10 @@ from fmnist_edge.cli.options import (
 from fmnist_edge.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
-    from fmnist_edge.bulk import OnAnswer
+    from fmnist_edge.bulk.result import Result
+    from fmnist_edge.bulk.streaming import OnAnswer
     from fmnist_edge.classifier import Route
     from fmnist_edge.cli.output_rows import Show
-    from fmnist_edge.result import Result
 
 
 @click.command("classify")
@@ -98,7 +98,7 @@ def command(
     _check(inputs, recursive, min_confidence)
     if show and output_format != "text":
         raise click.UsageError("--show goes with --format text: the other forms are for machines.")
-    from fmnist_edge.bulk import classify_all
+    from fmnist_edge.bulk.streaming import classify_all
     from fmnist_edge.classifier import Classifier
     from fmnist_edge.cli.output_rows import ROWS, RowOptions
 
@@ -133,7 +133,7 @@ def _check(inputs: tuple[str, ...], recursive: bool, min_confidence: float | Non
 
 def _saver(folder: Path, min_confidence: float | None) -> OnAnswer:
     """Return what draws the explanation of an answer into a folder: shirt.png, shirt-2.png, ..."""
-    from fmnist_edge.explanation import ExplanationFolder
+    from fmnist_edge.bulk.explanation import ExplanationFolder
 
     return ExplanationFolder(folder, min_confidence).save
 

@@ -12,11 +12,11 @@ import click
 
 from fmnist_edge.cli.fetch_progress import shown_fetch
 from fmnist_edge.cli.options import common_options, data_option, note, text_or_json_option
-from fmnist_edge.dataset_fetch import STALL_SECONDS, fetch_dataset
-from fmnist_edge.dataset_files import check_folder
-from fmnist_edge.dataset_places import Look, fetch_folder, find_dataset, look
+from fmnist_edge.data.fetch import STALL_SECONDS, fetch_dataset
+from fmnist_edge.data.files import check_folder
+from fmnist_edge.data.photos import cached_photos, photos_at_hand, wanted_archive
+from fmnist_edge.data.places import Look, fetch_folder, find_dataset, look
 from fmnist_edge.errors import EXIT_UNAVAILABLE, DataError
-from fmnist_edge.photo_dataset import cached_photos, photos_at_hand, wanted_archive
 
 
 @click.group()
@@ -73,7 +73,7 @@ def _fetch_photos(output: Path | None, force: bool, timeout: float) -> Path:
     if present:
         note(f"photos are there already; --force fetches them again: {present}")
         return present
-    from fmnist_edge.photo_fetch import fetch_photos
+    from fmnist_edge.data.photo_fetch import fetch_photos
 
     with shown_fetch() as listener:
         return fetch_photos(folder, archive=wanted_archive(), stall_seconds=timeout, listener=listener)

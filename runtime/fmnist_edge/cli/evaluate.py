@@ -21,9 +21,9 @@ from fmnist_edge.cli.options import (
 from fmnist_edge.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
-    from fmnist_edge.answers import Answers
-    from fmnist_edge.evaluation import Evaluation
-    from fmnist_edge.result import Result
+    from fmnist_edge.bulk.result import Result
+    from fmnist_edge.evaluation.answers import Answers
+    from fmnist_edge.evaluation.figures import Evaluation
 
 
 @click.command("evaluate")
@@ -102,8 +102,8 @@ def command(
     if report is not None:
         _require_extra()
     from fmnist_edge.cli.evaluation_forms import FORMS
-    from fmnist_edge.evaluation import evaluate
-    from fmnist_edge.label_names import parse_group
+    from fmnist_edge.evaluation.figures import evaluate
+    from fmnist_edge.evaluation.label_names import parse_group
 
     forgiven = [parse_group(group) for group in forgive]
     answers, title = asked.answers()
@@ -135,10 +135,10 @@ class _Asked:
 
     def answers(self) -> tuple[Answers, str]:
         """Return the model's answers, and a title that says which model saw what."""
-        from fmnist_edge.answering import answer_folder, answer_split
         from fmnist_edge.classifier import Classifier
-        from fmnist_edge.label_names import parse_map
-        from fmnist_edge.labelled_images import find_labelled_images
+        from fmnist_edge.evaluation.answering import answer_folder, answer_split
+        from fmnist_edge.evaluation.label_names import parse_map
+        from fmnist_edge.evaluation.labelled_images import find_labelled_images
 
         classifier = Classifier(self.model)
         if self.images is None:
@@ -182,9 +182,9 @@ def _require_extra() -> None:
 def _write_report(
     folder: Path, model: Path | None, record: Path | None, measured: tuple[str, Answers, Evaluation]
 ) -> None:
-    from fmnist_edge.inspection import inspect_model
-    from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
-    from fmnist_edge.onnx_weights import first_layer
+    from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
+    from fmnist_edge.model_file.inspection import inspect_model
+    from fmnist_edge.model_file.onnx_weights import first_layer
     from fmnist_edge.report.page import Subject, write_report
     from fmnist_edge.training_record import read_training_record
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from fmnist_edge.cli.options import is_verbose, note, shows_progress
-from fmnist_edge.fetch_listener import FetchListener
+from fmnist_edge.data.fetch_listener import FetchListener
 
 
 @contextmanager

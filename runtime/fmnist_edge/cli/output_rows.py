@@ -8,9 +8,9 @@ from typing import Any, Final, Literal
 
 import click
 
+from fmnist_edge.bulk.result import DEFAULT_TOP_K, Result, shown_label
 from fmnist_edge.contract import UNSURE
 from fmnist_edge.prediction import Prediction
-from fmnist_edge.result import DEFAULT_TOP_K, Result, shown_label
 
 Show = Literal["blocks", "plain"]
 

@@ -75,7 +75,7 @@ def samples(
     """One image with its pixel scale, and a grid of the images around it with their names."""
     _require_extra()
     from fmnist_edge.dataset import load_split
-    from fmnist_edge.label_names import parse_label
+    from fmnist_edge.evaluation.label_names import parse_label
     from fmnist_edge.plots.samples import samples_plot
 
     wanted = None if label is None else parse_label(label)
@@ -107,7 +107,7 @@ def prediction(
         raise click.UsageError("--split and --data go with --index.")
     _require_extra()
     from fmnist_edge.classifier import Classifier
-    from fmnist_edge.label_names import parse_label
+    from fmnist_edge.evaluation.label_names import parse_label
     from fmnist_edge.plots.answered import answered_file, answered_images
     from fmnist_edge.plots.predictions import prediction_plot
 
@@ -146,8 +146,8 @@ def _evaluating(name: str, help_text: str, draw: Callable[..., Plot], *extra: Ca
 
     def run(split: Any, model: Path | None, data: Path | None, output: Path, dpi: int, **given: Any) -> None:
         _require_extra()
-        from fmnist_edge.answering import answer_split
         from fmnist_edge.classifier import Classifier
+        from fmnist_edge.evaluation.answering import answer_split
 
         classifier = Classifier(model)
         answers = answer_split(classifier, split, data)
@@ -162,14 +162,14 @@ def _evaluating(name: str, help_text: str, draw: Callable[..., Plot], *extra: Ca
 
 
 def _confusion(answers: Any, title: str) -> Plot:
-    from fmnist_edge.evaluation import evaluate
+    from fmnist_edge.evaluation.figures import evaluate
     from fmnist_edge.plots.confusion import confusion_plot
 
     return confusion_plot(evaluate(answers), title)
 
 
 def _calibration(answers: Any, title: str) -> Plot:
-    from fmnist_edge.evaluation import evaluate
+    from fmnist_edge.evaluation.figures import evaluate
     from fmnist_edge.plots.reliability import calibration_plot
 
     return calibration_plot(evaluate(answers), title)
@@ -204,8 +204,8 @@ def curves(record: Path, output: Path, dpi: int) -> None:
 def weights(model: Path | None, output: Path, dpi: int) -> None:
     """What each hidden unit looks for: the first layer's weights as 28x28 images."""
     _require_extra()
-    from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
-    from fmnist_edge.onnx_weights import first_layer
+    from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
+    from fmnist_edge.model_file.onnx_weights import first_layer
     from fmnist_edge.plots.weights import weights_plot
 
     path = model or EMBEDDED_CLASSIFIER

@@ -20,7 +20,7 @@ def command(model: Path | None, output_format: str) -> None:
 
     Exits with 1 if the model file is not the one that the vectors were made with, or an answer differs.
     """
-    from fmnist_edge.self_test import run_self_test
+    from fmnist_edge.model_file.self_test import run_self_test
 
     result = run_self_test(model)
     if output_format == "json":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from fmnist_edge.evaluation import Evaluation
+from fmnist_edge.evaluation.figures import Evaluation
 from fmnist_edge.plots.canvas import Plot
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from fmnist_edge.evaluation import Evaluation
+from fmnist_edge.evaluation.figures import Evaluation
 from fmnist_edge.plots.canvas import ACCENT, OTHER, RIGHT, Plot
 
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import jinja2
 
-from fmnist_edge.answers import Answers
 from fmnist_edge.atomic import write_atomically
-from fmnist_edge.evaluation import Evaluation
+from fmnist_edge.evaluation.answers import Answers
+from fmnist_edge.evaluation.figures import Evaluation
 from fmnist_edge.plots.confusion import confusion_plot
 from fmnist_edge.plots.curves import curves_plot
 from fmnist_edge.plots.reliability import calibration_plot

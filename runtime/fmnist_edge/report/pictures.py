@@ -11,8 +11,8 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from fmnist_edge.answers import Answers
 from fmnist_edge.contract import LABELS
+from fmnist_edge.evaluation.answers import Answers
 from fmnist_edge.plots.canvas import DARK, LIGHT, Plot, rendered
 from fmnist_edge.plots.mistakes import surest_mistakes
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from fmnist_edge.data.user_cache import user_cache
 from fmnist_edge.errors import DataError
-from fmnist_edge.user_cache import user_cache
 
 PHOTOS_VARIABLE: Final = "FMNIST_PHOTOS"
 ARCHIVE_VARIABLE: Final = "FMNIST_PHOTOS_ARCHIVE"  # another address of the archive, for a mirror of one's own

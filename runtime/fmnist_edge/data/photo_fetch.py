@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from fmnist_edge.dataset_mirrors import download
+from fmnist_edge.data.fetch_listener import FetchListener
+from fmnist_edge.data.mirrors import download
+from fmnist_edge.data.photos import ACCEPTED, ARCHIVE
 from fmnist_edge.errors import DataError, OutputError
-from fmnist_edge.fetch_listener import FetchListener
-from fmnist_edge.photo_dataset import ACCEPTED, ARCHIVE
 
 LARGEST_ARCHIVE: Final = 400_000_000  # bytes; the photos that are used take 83 million
 # SHA-256 over the lines "split/class/name sha256-of-the-file", sorted, of each split. Not of the archive, which its

@@ -21,7 +21,7 @@ from fmnist_edge.contract import (
     PHOTO_NAME,
 )
 from fmnist_edge.errors import ModelError
-from fmnist_edge.model_info import facts_from_metadata
+from fmnist_edge.model_file.info import facts_from_metadata
 
 Kind: TypeAlias = Literal["classifier", "photo"]
 

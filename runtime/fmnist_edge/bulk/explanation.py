@@ -14,8 +14,8 @@ import PIL.ImageFont
 from numpy.typing import NDArray
 
 from fmnist_edge.atomic import write_atomically
+from fmnist_edge.bulk.result import shown_label
 from fmnist_edge.prediction import Prediction
-from fmnist_edge.result import shown_label
 
 SIDE: Final = 280  # pixels; ten for each of the 28 that the network saw
 MARGIN: Final = 12

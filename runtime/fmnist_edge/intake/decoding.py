@@ -11,10 +11,10 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from fmnist_edge.colour_profiles import in_srgb
 from fmnist_edge.errors import ImageError
-from fmnist_edge.image_files import read_file, recognise
-from fmnist_edge.quiet_pillow import quiet_libtiff, quiet_pillow
+from fmnist_edge.intake.colour_profiles import in_srgb
+from fmnist_edge.intake.image_files import read_file, recognise
+from fmnist_edge.intake.quiet_pillow import quiet_libtiff, quiet_pillow
 
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[Any]
 

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from fmnist_edge.dataset_files import verified_content
-from fmnist_edge.dataset_places import DEBIAN_FOLDER
+from fmnist_edge.data.fetch_listener import FetchListener
+from fmnist_edge.data.files import verified_content
+from fmnist_edge.data.places import DEBIAN_FOLDER
 from fmnist_edge.errors import DataError
-from fmnist_edge.fetch_listener import FetchListener
 
 PACKAGE: Final = "dataset-fashion-mnist"
 _POLL_SECONDS: Final = 0.2

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fmnist_edge.dataset_files import FolderCheck, check_folder
+from fmnist_edge.data.files import FolderCheck, check_folder
+from fmnist_edge.data.user_cache import home, user_cache
 from fmnist_edge.errors import DataError
-from fmnist_edge.user_cache import home, user_cache
 
 DATA_VARIABLE: Final = "FMNIST_DATA"
 DEBIAN_FOLDER: Final = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist

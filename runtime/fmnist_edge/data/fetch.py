@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from fmnist_edge.atomic import write_atomically
-from fmnist_edge.dataset_debian import PACKAGE, files_from_debian
-from fmnist_edge.dataset_files import SHA256, is_gzip, read_verified
-from fmnist_edge.dataset_mirrors import download_from_mirror, wanted_mirrors
+from fmnist_edge.data.debian import PACKAGE, files_from_debian
+from fmnist_edge.data.fetch_listener import FetchListener
+from fmnist_edge.data.files import SHA256, is_gzip, read_verified
+from fmnist_edge.data.mirrors import download_from_mirror, wanted_mirrors
 from fmnist_edge.errors import DataError, OutputError
-from fmnist_edge.fetch_listener import FetchListener
 
 STALL_SECONDS: Final = 30.0  # as long as a slow satellite link may pause; a dead mirror costs no more
 _SILENT: Final = FetchListener()

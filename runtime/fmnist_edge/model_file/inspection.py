@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, facts_from_metadata, sha256_of
-from fmnist_edge.session import open_session
+from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, facts_from_metadata, sha256_of
+from fmnist_edge.model_file.session import open_session
 
 
 def inspect_model(model: Path | None = None) -> dict[str, Any]:

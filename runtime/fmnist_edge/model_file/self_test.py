@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.errors import ModelError
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, read_vectors, sha256_of
+from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, read_vectors, sha256_of
 
 
 @dataclass(frozen=True)

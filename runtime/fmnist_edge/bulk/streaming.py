@@ -12,13 +12,13 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from fmnist_edge.bulk.result import Result
+from fmnist_edge.bulk.walking import Found, expand
 from fmnist_edge.classifier import Classifier
-from fmnist_edge.decoding import decode
 from fmnist_edge.errors import ImageError
-from fmnist_edge.image_files import read_stream
+from fmnist_edge.intake.decoding import decode
+from fmnist_edge.intake.image_files import read_stream
 from fmnist_edge.prediction import Prediction
-from fmnist_edge.result import Result
-from fmnist_edge.walking import Found, expand
 
 STANDARD_INPUT: Final = "-"
 BATCH: Final = 256  # images run at once; more bought no speed on two cores, and 200 KB is little memory

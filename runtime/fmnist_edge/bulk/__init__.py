@@ -1,0 +1,1 @@
+"""Many files in a stream: walking folders, classifying, explaining."""

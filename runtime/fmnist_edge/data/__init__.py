@@ -1,0 +1,1 @@
+"""The dataset and the photos: where they lie, how they are checked and fetched."""

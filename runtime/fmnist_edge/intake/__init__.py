@@ -1,0 +1,1 @@
+"""From any file to pixels: opening, decoding, colour profiles."""
