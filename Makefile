@@ -45,6 +45,10 @@ convert-models: $(VENV)/.dev  ## convert the committed Keras original again
 	cp build/models/fmnist-mlp.int8.* runtime/fmnist_edge/models/
 	$(RUN)fmnist-edge verify
 
+.PHONY: quantization-study
+quantization-study: $(VENV)/.dev  ## measure the ways to quantize side by side and write docs/quantization.md
+	$(RUN)python -m fmnist_convert.study.page train/artifacts/fmnist-mlp.keras docs/quantization.md
+
 samples: $(VENV)/.dev  ## draw the sample images again from the dataset
 	$(RUN)python samples/make_samples.py
 
