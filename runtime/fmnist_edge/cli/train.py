@@ -167,7 +167,7 @@ def _train_classifier(
     if not resume:
         _announce_discarded(recipe, seed, output)
     with _progress(recipe.epochs) as on_epoch, _resume_hint(output):
-        training = train(recipe, seed, output, data=data, resume=resume, on_epoch=on_epoch)
+        training = train(recipe, seed, output, data=data, resume=resume, on_epoch=on_epoch, on_teacher_epoch=note)
     click.echo(_summary(training.record, training.files))
 
 
@@ -189,9 +189,7 @@ def _train_seeds(
         raise MissingExtraError("convert", "convert", str(error.name)) from error
     recipe = named_recipe(recipe_name, epochs=epochs, batch_size=batch_size)
     with _resume_hint(output):
-        trainings = train_seeds(
-            recipe, seeds, output, data=data, resume=resume, on_seed=partial(_on_seed, recipe.epochs)
-        )
+        trainings = train_seeds(recipe, seeds, output, data=data, resume=resume, on_seed=on_seed, on_teacher_epoch=note)
     results = [convert_seed(training.files[0], data) for training in trainings]
     click.echo(seed_table(results))
     best = chosen(results)
