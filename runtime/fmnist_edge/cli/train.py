@@ -189,7 +189,15 @@ def _train_seeds(
         raise MissingExtraError("convert", "convert", str(error.name)) from error
     recipe = named_recipe(recipe_name, epochs=epochs, batch_size=batch_size)
     with _resume_hint(output):
-        trainings = train_seeds(recipe, seeds, output, data=data, resume=resume, on_seed=on_seed, on_teacher_epoch=note)
+        trainings = train_seeds(
+            recipe,
+            seeds,
+            output,
+            data=data,
+            resume=resume,
+            on_seed=partial(_on_seed, recipe.epochs),
+            on_teacher_epoch=note,
+        )
     results = [convert_seed(training.files[0], data) for training in trainings]
     click.echo(seed_table(results))
     best = chosen(results)
