@@ -28,7 +28,7 @@ def two_seeds(tmp_path_factory: pytest.TempPathFactory, run_train: Run) -> Any:
 def test_each_seed_has_a_folder_with_its_files_and_nothing_else_is_left(two_seeds: Any) -> None:
     folder, _ = two_seeds
     assert {path.name for path in folder.iterdir()} >= {"seed-5", "seed-6", "seeds.json"}
-    assert not [path for path in folder.rglob(".*")]
+    assert not list(folder.rglob(".*"))
     for seed in (5, 6):
         record = json.loads((folder / f"seed-{seed}" / "training.json").read_text())
         assert record["seed"] == seed
