@@ -21,33 +21,29 @@ def numbered() -> Split:
     return Split(images, (np.arange(COUNT) % 10).astype(np.uint8))
 
 
-def one_hot(split: Split) -> np.ndarray:
-    return np.eye(10, dtype=np.float32)[split.labels]
-
-
 def seen(batches: object) -> tuple[np.ndarray, np.ndarray]:
     pairs = [(images.numpy(), labels.numpy()) for images, labels in batches]  # type: ignore[attr-defined]
     return np.concatenate([images for images, _ in pairs]), np.concatenate([labels for _, labels in pairs])
 
 
 def test_an_epoch_shows_every_image_once_with_its_own_label(numbered: Split) -> None:
-    batches = training_batches(numbered.images, one_hot(numbered), replace(DEFAULT, batch_size=64), seed=1, epoch=0)
-    images, targets = seen(batches)
+    batches = training_batches(numbered, replace(DEFAULT, batch_size=64), seed=1, epoch=0)
+    images, labels = seen(batches)
     numbers = images[:, 0, 0].astype(int)
     assert sorted(numbers) == list(range(COUNT))
-    np.testing.assert_array_equal(targets.argmax(axis=1), numbers % 10)
+    np.testing.assert_array_equal(labels, numbers % 10)
     assert [len(batch) for _, batch in batches] == [64, 64, 64, 8]
 
 
 def test_flips_mirror_whole_images_about_half_of_them(numbered: Split) -> None:
-    images, _ = seen(training_batches(numbered.images, one_hot(numbered), DEFAULT, seed=1, epoch=0))
+    images, _ = seen(training_batches(numbered, DEFAULT, seed=1, epoch=0))
     mirrored = images[:, 1, 0] == 255
     np.testing.assert_array_equal(images[~mirrored, 1, 27], 255)
     assert 70 <= mirrored.sum() <= 130
 
 
 def test_a_recipe_without_flips_shows_the_images_as_they_are(numbered: Split) -> None:
-    images, _ = seen(training_batches(numbered.images, one_hot(numbered), TUTORIAL, seed=1, epoch=0))
+    images, _ = seen(training_batches(numbered, TUTORIAL, seed=1, epoch=0))
     np.testing.assert_array_equal(images, numbered.images[images[:, 0, 0]])
 
 
@@ -61,14 +57,12 @@ def test_order_and_flips_depend_on_seed_and_epoch_alone() -> None:
 
 def test_the_clock_sets_which_epoch_the_batches_show(numbered: Split) -> None:
     clock = EpochClock()
-    batches = training_batches(numbered.images, one_hot(numbered), DEFAULT, seed=1, epoch=clock.epoch)
+    batches = training_batches(numbered, DEFAULT, seed=1, epoch=clock.epoch)
     clock.on_epoch_begin(5)
-    images, targets = seen(batches)
-    expected_images, expected_targets = seen(
-        training_batches(numbered.images, one_hot(numbered), DEFAULT, seed=1, epoch=5)
-    )
+    images, labels = seen(batches)
+    expected_images, expected_labels = seen(training_batches(numbered, DEFAULT, seed=1, epoch=5))
     np.testing.assert_array_equal(images, expected_images)
-    np.testing.assert_array_equal(targets, expected_targets)
+    np.testing.assert_array_equal(labels, expected_labels)
 
 
 def test_the_masks_of_dropout_go_on_from_epoch_to_epoch() -> None:

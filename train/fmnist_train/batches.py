@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from fmnist_edge.dataset import Split
 from fmnist_train.augmentation import mirror
 from fmnist_train.backend import keras, tf
 from fmnist_train.recipes import Recipe
@@ -62,26 +60,23 @@ def draw_flips(images: int, seed: int, epoch: Any) -> Any:
     return tf.random.stateless_uniform([images], seed=_key(seed, epoch, stream=1)) < 0.5
 
 
-def training_batches(
-    images: NDArray[np.uint8], targets: NDArray[np.float32], recipe: Recipe, seed: int, epoch: Any
-) -> Any:
-    """Return a tf.data.Dataset of one epoch: (uint8 [n, 28, 28] images, float32 [n, 10] targets) batches.
+def training_batches(split: Split, recipe: Recipe, seed: int, epoch: Any) -> Any:
+    """Return a tf.data.Dataset of one epoch: (uint8 [n, 28, 28] images, int32 [n] labels) batches.
 
-    An image and its mirror have one target. `epoch` is read when an iterator is made (an int, or the variable of an
-    EpochClock).
+    `epoch` is read when an iterator is made (an int, or the variable of an EpochClock).
     """
-    all_images, all_targets = tf.constant(images), tf.constant(targets)
-    count, size = len(images), recipe.batch_size
+    images, labels = tf.constant(split.images), tf.constant(split.labels.astype("int32"))
+    count, size = len(split.labels), recipe.batch_size
 
     def one_epoch(_: Any) -> Any:
         order, flips = draw_order(count, seed, epoch), draw_flips(count, seed, epoch)
 
         def batch(start: Any) -> tuple[Any, Any]:
             chosen = order[start : start + size]
-            batch_images = tf.gather(all_images, chosen)
+            batch_images = tf.gather(images, chosen)
             if recipe.horizontal_flips:
                 batch_images = mirror(batch_images, flips[start : start + size])
-            return batch_images, tf.gather(all_targets, chosen)
+            return batch_images, tf.gather(labels, chosen)
 
         return tf.data.Dataset.range(0, count, size).map(batch)
 

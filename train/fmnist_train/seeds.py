@@ -10,14 +10,11 @@ from typing import Any, Final
 from fmnist_edge.atomic import write_atomically
 from fmnist_edge.errors import GateError
 from fmnist_train.fitting import OnEpoch
-from fmnist_train.model import NAME
 from fmnist_train.recipes import Recipe
 from fmnist_train.record import settings, versions
-from fmnist_train.teacher import OnTeacherEpoch
 from fmnist_train.training import CURVES_FILE, MODEL_FILE, RECORD_FILE, Training, backup_for, train
 
 SEEDS_FILE: Final = "seeds.json"
-TEACHER_FILE: Final = f".{NAME}.teacher.npz"
 
 OnSeed = Callable[[int], OnEpoch]
 """Called before each training with its seed; returns what is told of its epochs."""
@@ -36,32 +33,20 @@ def train_seeds(
     data: Path | None = None,
     resume: bool = False,
     on_seed: OnSeed = lambda _seed: lambda _epoch, _figures: None,
-    on_teacher_epoch: OnTeacherEpoch = lambda _line: None,
 ) -> list[Training]:
     """Train once for each seed, into `seed-N` folders of `output`; see `train`.
 
-    The teacher is trained once for all. With `resume`, finished seeds are kept, an interrupted one is
-    gone on with, and the others are begun. Raises what `train` raises.
+    With `resume`, finished seeds are kept, an interrupted one is gone on with, and the others are begun. Raises what
+    `train` raises.
     """
     trainings = []
-    teacher_file = output / TEACHER_FILE
     for seed in seeds:
         folder = seed_folder(output, seed)
         training = finished(recipe, seed, folder) if resume else None
         if training is None:
             interrupted = resume and backup_for(recipe, seed, folder).exists()
-            training = train(
-                recipe,
-                seed,
-                folder,
-                data=data,
-                resume=interrupted,
-                teacher_file=teacher_file,
-                on_epoch=on_seed(seed),
-                on_teacher_epoch=on_teacher_epoch,
-            )
+            training = train(recipe, seed, folder, data=data, resume=interrupted, on_epoch=on_seed(seed))
         trainings.append(training)
-    teacher_file.unlink(missing_ok=True)
     return trainings
 
 

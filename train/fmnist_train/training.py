@@ -19,14 +19,11 @@ from fmnist_train.model import NAME
 from fmnist_train.recipes import Recipe
 from fmnist_train.record import Outcome, build_record, record_text, versions
 from fmnist_train.scores import Scores, score
-from fmnist_train.soft_labels import targets_for
-from fmnist_train.teacher import OnTeacherEpoch
 from fmnist_train.temperature import fit_temperature, fold_temperature, logits_of
 
 MODEL_FILE: Final = f"{NAME}.keras"
 RECORD_FILE: Final = "training.json"
 CURVES_FILE: Final = "curves.png"
-TEACHER_FILE: Final = "teacher.npz"  # in the backup's folder: gone on with, like the rest
 BACKUP_FOLDER: Final = f".{NAME}.backup"
 
 
@@ -50,13 +47,10 @@ def train(
     *,
     data: Path | None = None,
     resume: bool = False,
-    teacher_file: Path | None = None,
     on_epoch: OnEpoch = lambda _epoch, _figures: None,
-    on_teacher_epoch: OnTeacherEpoch = lambda _line: None,
 ) -> Training:
     """Train the classifier and write `fmnist-mlp.keras`, `training.json` and `curves.png` into `output`.
 
-    `teacher_file` keeps the teacher's judgement for other trainings; else it is kept until this one is finished.
     Deterministic for a seed (0..2**32-1) on one machine, interrupted and resumed or not. Files of an earlier
     training are replaced at the end, each in one step. Without `resume`, a backup left there is discarded.
     Raises UsageError if there is nothing to resume or it is of another training, DataError, OutputError.
@@ -67,9 +61,7 @@ def train(
     training_data = load_training_data(recipe, data)
     if not resume:
         backup.begin()
-    file = teacher_file or backup.folder / TEACHER_FILE
-    targets = targets_for(recipe, training_data.train, file, on_teacher_epoch)
-    model = fit(recipe, training_data, targets, seed, backup, history, on_epoch)
+    model = fit(recipe, training_data, seed, backup, history, on_epoch)
     outcome = _finish(model, recipe, training_data, load_split("test", data), history)
     record = build_record(recipe, seed, outcome)
     files = _write(model, record, output)

@@ -167,7 +167,7 @@ def _train_classifier(
     if not resume:
         _announce_discarded(recipe, seed, output)
     with _progress(recipe.epochs) as on_epoch, _resume_hint(output):
-        training = train(recipe, seed, output, data=data, resume=resume, on_epoch=on_epoch, on_teacher_epoch=note)
+        training = train(recipe, seed, output, data=data, resume=resume, on_epoch=on_epoch)
     click.echo(_summary(training.record, training.files))
 
 
@@ -190,13 +190,7 @@ def _train_seeds(
     recipe = named_recipe(recipe_name, epochs=epochs, batch_size=batch_size)
     with _resume_hint(output):
         trainings = train_seeds(
-            recipe,
-            seeds,
-            output,
-            data=data,
-            resume=resume,
-            on_seed=partial(_on_seed, recipe.epochs),
-            on_teacher_epoch=note,
+            recipe, seeds, output, data=data, resume=resume, on_seed=partial(_on_seed, recipe.epochs)
         )
     results = [convert_seed(training.files[0], data) for training in trainings]
     click.echo(seed_table(results))
