@@ -40,6 +40,8 @@ def build_training_model(model: Any, input_dropout: float, sharpness_radius: flo
     if input_dropout > 0:
         signal = keras.layers.Dropout(input_dropout, name="input-dropout")(signal)
     probabilities = model.get_layer(OUTPUT_NAME)(model.get_layer(HIDDEN)(signal))
+    if sharpness_radius == 0:
+        return keras.Model(image, probabilities, name=f"{NAME}-training")
     trainer = SharpnessAwareModel(image, probabilities, name=f"{NAME}-training")
     trainer.radius = sharpness_radius
     return trainer

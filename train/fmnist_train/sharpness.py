@@ -18,14 +18,14 @@ class SharpnessAwareModel(keras.Model):
     """
 
     radius: float = 0.0
-    """How far to climb, in the Euclidean norm of all weights together; 0 is plain training."""
+    """How far to climb, in the Euclidean norm of all weights together."""
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Do one step on a batch of (images, labels) and return the metrics so far."""
         images, labels = data
-        climb = self._climb(images, labels) if self.radius > 0 else []
+        climb = self._climb(images, labels)
         gradients, predictions, loss = self._gradients(images, labels)
-        for weight, part in zip(self.trainable_variables, climb, strict=False):
+        for weight, part in zip(self.trainable_variables, climb, strict=True):
             weight.assign_sub(part)
         self.optimizer.apply(gradients, self.trainable_variables)
         self._loss_tracker.update_state(loss, sample_weight=tf.shape(images)[0])
