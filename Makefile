@@ -45,6 +45,12 @@ convert-models: $(VENV)/.dev  ## convert the committed Keras original again
 	cp build/models/fmnist-mlp.int8.* runtime/fmnist_edge/models/
 	$(RUN)fmnist-edge verify
 
+.PHONY: convert-photo-model
+convert-photo-model: $(VENV)/.dev  ## convert the committed parts of the photo model again (photos: FMNIST_PHOTOS)
+	$(RUN)fmnist-edge convert train/artifacts/fmnist-photo-segmenter.keras train/artifacts/fmnist-photo-head.keras \
+	  --model-version 1.1.0 -o build/models
+	cp build/models/fmnist-photo.int8.* runtime/fmnist_edge/models/
+
 samples: $(VENV)/.dev  ## draw the sample images again from the dataset
 	$(RUN)python samples/make_samples.py
 
