@@ -56,6 +56,8 @@ class Measured:
 
     name: str
     parity: Parity
+    classes: dict[str, float]
+    """Share labelled rightly of the pictures of each label; several accepted labels are named together."""
 
 
 def convert_photo_model(
@@ -80,7 +82,7 @@ def convert_photo_model(
         measured = [_measure(pictures, reference, answers) for pictures in _pictures(train, test, photos)]
     classifier = sha256_of(EMBEDDED_CLASSIFIER)
     facts = photo_facts(name, model_version, *parts, classifier, quantized) | graph_facts(int8_model, "int8")
-    facts["measured"] = {item.name: item.parity.as_facts() for item in measured}
+    facts["measured"] = {item.name: item.parity.as_facts() | {"classes": item.classes} for item in measured}
     return _conversion(name, int8_model, fp32_model, facts, measured)
 
 
@@ -141,7 +143,15 @@ def _measure(pictures: Pictures, reference: PhotoModel, answers: PhotoModel) -> 
         outputs.append((_merged(both[0], accepted), _merged(both[1], accepted)))
         labels.append(accepted[0])
     expected, found = (np.stack(side) for side in zip(*outputs, strict=True))
-    return Measured(pictures.name, measure_parity(found, expected, np.array(labels, np.uint8)))
+    right = found.argmax(1) == np.array(labels)
+    parity = measure_parity(found, expected, np.array(labels, np.uint8))
+    return Measured(pictures.name, parity, _by_class(right, pictures.accepted))
+
+
+def _by_class(right: NDArray[np.bool_], accepted: Sequence[tuple[int, ...]]) -> dict[str, float]:
+    """Return the share that is right by the names of the accepted labels."""
+    names = np.array([" or ".join(LABELS[index] for index in labels) for labels in accepted])
+    return {str(name): round(float(right[names == name].mean()), 4) for name in np.unique(names)}
 
 
 def _merged(probabilities: NDArray[np.float32], accepted: tuple[int, ...]) -> NDArray[np.float32]:
