@@ -23,6 +23,8 @@ class Entrant:
     status: str
     """"measured", or why not."""
     is_ours: bool
+    is_part: bool = False
+    """Whether it only shows where the time of another goes."""
     accuracy: float | None = None
     """On the 10,000 test images, 0..1."""
     model_bytes: int | None = None
@@ -75,6 +77,10 @@ class Report:
     """All contenders."""
     sizes: Sequence[Size] = ()
     goals: Sequence[Goal] = field(default_factory=tuple)
+
+    def contenders(self) -> list[Entrant]:
+        """Return those that compete."""
+        return [one for one in self.entrants if not one.is_part]
 
     def row(self, figure: str, contender: str, threads: int = 1, images: int | None = None) -> Row | None:
         """Return a contender's row of a figure, if there is one."""

@@ -28,12 +28,26 @@ def convert(folder: Path) -> None:
     entry = onnx_model.metadata_props.add()
     entry.key, entry.value = "labels", json.dumps(LABELS)
     (folder / registry.FP32).write_bytes(onnx_model.SerializeToString())
-    (folder / registry.FLOOR).write_bytes(_floor(onnx_model.ir_version, onnx_model.opset_import[0].version))
+    _write_parts(folder, onnx_model.ir_version, onnx_model.opset_import[0].version)
     first, second = (layer for layer in model.layers if layer.count_params())
     arrays = dict(zip(("w1", "b1", "w2", "b2"), [*first.get_weights(), *second.get_weights()], strict=True))
     with (folder / registry.WEIGHTS).open("wb") as file:
         np.savez(file, **arrays)
     _write_litert(model, folder)
+
+
+def _write_parts(folder: Path, ir_version: int, opset: int) -> None:
+    """Write the graphs that show where the time of the int8 file goes: a copy, and its own beginnings."""
+    import onnx
+
+    from fmnist_convert.int8_graph import HIDDEN, LOGITS, with_inner_outputs
+
+    (folder / registry.FLOOR).write_bytes(_floor(ir_version, opset))
+    whole = with_inner_outputs(onnx.load(folder / registry.INT8))
+    for name, output in ((registry.TO_HIDDEN, HIDDEN), (registry.TO_LOGITS, LOGITS)):
+        (folder / name).write_bytes(
+            onnx.utils.Extractor(whole).extract_model([INPUT_NAME], [output]).SerializeToString()
+        )
 
 
 def _floor(ir_version: int, opset: int) -> bytes:

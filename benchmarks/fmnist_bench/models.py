@@ -79,7 +79,7 @@ def _missing(folder: Path) -> dict[str, str]:
 
 def _make(folder: Path) -> None:
     """Convert in a process of its own: TensorFlow takes half a gigabyte and logs to standard error."""
-    for name in (registry.FP32, registry.FLOOR, registry.LITERT_FP32, registry.LITERT_INT8, registry.WEIGHTS):
+    for name in {one.model for one in registry.CONTENDERS} - {registry.INT8, registry.ORIGINAL}:
         (folder / name).unlink(missing_ok=True)
     command = [sys.executable, "-m", "fmnist_bench.conversion", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -129,8 +129,8 @@ def _why_not(one: Contender, prepared: Prepared) -> str | None:
 
 def _entrant(one: Contender, prepared: Prepared, accuracies: dict[str, float]) -> Entrant:
     why = _why_not(one, prepared)
-    size = None if why or one.key == "floor" else (prepared.folder / one.model).stat().st_size
-    return Entrant(one.key, one.title, why or "measured", one.is_ours, accuracies.get(one.key), size)
+    size = None if why or one.is_part else (prepared.folder / one.model).stat().st_size
+    return Entrant(one.key, one.title, why or "measured", one.is_ours, one.is_part, accuracies.get(one.key), size)
 
 
 def _images_at_hand(folder: Path, data: Path | None) -> TestImages:
@@ -159,13 +159,18 @@ def _inputs(folder: Path, images: TestImages) -> tuple[TestImages, Path]:
     return images, folder / _PNG
 
 
-def probe_of(folder: Path, plan: Plan) -> Probe:
-    """Return what is measured of an installation, with the images that `run_device` or `run_suite` left."""
+def prepare_probe(request: Request) -> Probe:
+    """Lay out the images, and return what is measured of an installation. Raises DataError if `data` holds none."""
+    _inputs(request.folder, _images_at_hand(request.folder, request.data))
+    return _probe(request.folder, request.plan)
+
+
+def _probe(folder: Path, plan: Plan) -> Probe:
     return Probe(folder / _IMAGES, folder / _PNG, seconds=plan.seconds)
 
 
 def _device_rows(folder: Path, plan: Plan, images: int, on_step: OnStep) -> list[Any]:
-    (samples,) = measure_sides([this_side()], probe_of(folder, plan), plan.rounds, on_step)
+    (samples,) = measure_sides([this_side()], _probe(folder, plan), plan.rounds, on_step)
     return rows_of(samples, images)
 
 

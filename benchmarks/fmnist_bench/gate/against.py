@@ -10,10 +10,10 @@ from typing import Final
 
 import numpy as np
 
+from fmnist_bench.bench_report import Report
 from fmnist_bench.gate.baseline import lay_out_revision, this_revision
 from fmnist_bench.gate.verdict import Verdict, judge_pairs, judge_runs
 from fmnist_bench.measuring.probing import YARDSTICKS, Key, Probe, Side, measure_sides
-from fmnist_bench.bench_report import Report
 from fmnist_bench.row import Row, Sample
 from fmnist_edge.errors import UsageError
 
@@ -61,7 +61,9 @@ def compare_with_report(baseline: Report, candidate: Report) -> list[Verdict]:
     """
     before, after = baseline.machine.get("cpu"), candidate.machine.get("cpu")
     if before != after:
-        raise UsageError(f"the baseline is of another CPU ({before}; here {after}): give a git revision to compare with")
+        raise UsageError(
+            f"the baseline is of another CPU ({before}; here {after}): give a git revision to compare with"
+        )
     old, new = _normalized(baseline.device), _normalized(candidate.device)
     shared = [key for key in new if key in old]
     if not shared:

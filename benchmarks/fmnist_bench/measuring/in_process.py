@@ -22,8 +22,8 @@ import pytest
 
 from fmnist_bench.contenders.opened import Opened
 from fmnist_bench.contenders.registry import CONTENDERS, Contender, contender
-from fmnist_bench.measuring.plan import MOST_RUNS, WARM_UP
 from fmnist_bench.measuring.inputs import TestImages, load_test_images
+from fmnist_bench.measuring.plan import MOST_RUNS, WARM_UP
 
 TASK: Final = "FMNIST_BENCH"
 STAGES: Final = ("png-to-label", "png-decode", "png-prepare", "png-run")

@@ -123,4 +123,3 @@ def rows_of(samples: dict[Key, list[Sample]], images: int) -> list[Row]:
         row_of(figure, contender, taken, threads=threads, images=images if figure == "ten-thousand" else 1)
         for (figure, contender, threads), taken in samples.items()
     ]
-
