@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,8 @@ from fmnist_edge.dataset import SHA256
 from fmnist_edge.errors import MissingExtraError
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, read_side_json, read_vectors
 
+# Time for a row in each process of a comparison: with less, a busy machine's noise hides what it should show.
+_COMPARED_SECONDS: Final = 0.5
 OnStep = Callable[[str], None]
 _NEVER_MEASURED: Final = (
     "energy",
@@ -108,7 +110,7 @@ def _rounds(plan: Plan, prepared: Prepared | None, folder: Path) -> list[list[An
             Task(models, images, family, threads, plan.seconds, plan.fewest_runs)
             for family in families
             if number < (plan.slow_rounds if family == "keras" else plan.rounds)
-            for threads in sorted({1, cores()})
+            for threads in (sorted({1, cores()}) if number < plan.all_cores_rounds else [1])
         ]
         for number in range(plan.rounds)
     ]
@@ -162,7 +164,7 @@ def _inputs(folder: Path, images: TestImages) -> tuple[TestImages, Path]:
 def prepare_probe(request: Request) -> Probe:
     """Lay out the images, and return what is measured of an installation. Raises DataError if `data` holds none."""
     _inputs(request.folder, _images_at_hand(request.folder, request.data))
-    return _probe(request.folder, request.plan)
+    return replace(_probe(request.folder, request.plan), seconds=_COMPARED_SECONDS)
 
 
 def _probe(folder: Path, plan: Plan) -> Probe:

@@ -15,7 +15,7 @@ PART: Final = 250
 
 
 def interpreter(model: Path, threads: int) -> Opened:
-    """Open a .tflite file twice: for one image, and for parts of many."""
+    """Open a .tflite file twice: for one image, and for parts of many, whose number must be a multiple of PART."""
     one, part = _Batch(model, threads, 1), _Batch(model, threads, PART)
 
     def run_many(images: Any) -> Any:

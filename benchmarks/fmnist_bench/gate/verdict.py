@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 LEAST_THRESHOLD: Final = 1.15  # a smaller change is never called a regression
+TELLING: Final = 2.0  # past this threshold even twice the time would pass for noise: the row says nothing
 # How many standard errors of the median a regression must stand out by. One comparison in thousands does by chance;
 # `against` measures again what does, so that a report of five rows raises a false alarm once in a million or so.
 SAFETY: Final = 4.0
@@ -39,13 +40,20 @@ class Verdict:
         return self.ratio > self.threshold
 
     @property
+    def outcome(self) -> str:
+        """`ok`, `REGRESSION`, or `too noisy` where a figure twice as large would not have shown."""
+        if self.is_regression:
+            return "REGRESSION"
+        return "ok" if self.threshold <= TELLING else "too noisy"
+
+    @property
     def row(self) -> str:
         """Name the row, as in `ten-thousand, 2 threads`."""
         return f"{self.figure}, {self.threads} thread{'s' if self.threads > 1 else ''}"
 
     def as_facts(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {**asdict(self), "is_regression": self.is_regression}
+        return {**asdict(self), "outcome": self.outcome}
 
 
 def judge_pairs(row: tuple[str, str, int], baseline: Sequence[float], candidate: Sequence[float]) -> Verdict:

@@ -48,7 +48,7 @@ def verdicts_text(verdicts: Sequence[Verdict], baseline: str) -> str:
             duration(one.candidate),
             f"{one.ratio:.2f}",
             f"{one.threshold:.2f}",
-            "REGRESSION" if one.is_regression else "ok",
+            one.outcome,
         ]
         for one in verdicts
     ]
