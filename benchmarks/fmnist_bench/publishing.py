@@ -1,4 +1,4 @@
-"""A run's figures where people look first: `python -m fmnist_bench.publishing bench.json CHECKOUT` (make bench-readme)."""
+"""A run's figures where people look first. `make bench-readme` runs this module: `... bench.json CHECKOUT`."""
 
 from __future__ import annotations
 
@@ -87,10 +87,11 @@ def _reading(report: Report) -> str:
     folders = [row for row in report.rows if row.figure == "folder" and row.contender == "int8-classifier"]
     best = max(folders, key=lambda row: row.images_per_second, default=None)
     parts = [
-        "The same weights and test images for all; one image and many are the model alone, cold start is a whole process."
+        "The same weights and test images for all. One image and many: the model alone; cold start: a whole process."
     ]
     if best:
-        parts.append(f"`classify -r` takes {rate(best.images_per_second)} PNG files a second ({best.threads} processes).")
+        speed = f"{rate(best.images_per_second)} PNG files a second ({best.threads} process{'es' * (best.threads > 1)})"
+        parts.append(f"`classify -r` takes {speed}.")
     if missed:
         parts.append(f"Goals missed: {'; '.join(missed)}.")
     parts.append(f"[All figures]({RESULTS}); [how they are measured](docs/benchmarks.md).")

@@ -113,7 +113,9 @@ def test_a_saved_report_is_compared_by_yardsticks(published: Report) -> None:
     assert {one.figure for one in verdicts} == set(ALL_FIGURES)
     assert all(one.ratio == pytest.approx(3) for one in verdicts)
     everything = [replace(row, medians=tuple(3 * one for one in row.medians)) for row in published.device]
-    assert all(one.ratio == pytest.approx(1) for one in compare_with_report(published, replace(published, device=everything)))
+    assert all(
+        one.ratio == pytest.approx(1) for one in compare_with_report(published, replace(published, device=everything))
+    )
 
 
 def test_another_cpu_is_refused(published: Report) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from fmnist_bench.bench_report import Entrant, Report
 from fmnist_bench.report.units import duration, rate
@@ -26,7 +27,7 @@ def charts(report: Report) -> dict[str, tuple[Plot, str]]:
         if len(entries) > 1:
             words = "; ".join(f"{one.title} {form(value(row))}" for one, row in entries)
             found[name] = (_bars(title, entries, value, form), f"{title}: {words}")
-    scatter = [one for one in report.contenders() if one.accuracy and one.model_bytes]
+    scatter = [one for one in report.contenders() if one.model_bytes and one.accuracy and "session" not in one.key]
     if len(scatter) > 1:
         words = "; ".join(f"{one.title} {100 * (one.accuracy or 0):.2f} %" for one in scatter)
         found["accuracy"] = (_accuracy(scatter), f"Accuracy against model size: {words}")
@@ -81,8 +82,9 @@ def _bars(
         axes.set_xscale("log")
         axes.set_xlim(start, max(ends) * 10**1.3)
         axes.set_yticks(places, [one.title for one, _ in entries])
+        axes.xaxis.set_major_locator(LogLocator(numticks=5))
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(lambda tick, _: form(tick) if tick >= start else "")
-        axes.xaxis.set_minor_formatter("")
         axes.tick_params(axis="x", labelsize=8)
         axes.tick_params(axis="y", length=0)
         axes.spines[["top", "right", "left"]].set_visible(False)
@@ -96,15 +98,19 @@ def _bars(
 
 def _accuracy(entrants: Sequence[Entrant]) -> Plot:
     """Return accuracy against size; those of equal accuracy and about equal size share a point."""
-    points: dict[tuple[int, float], list[Entrant]] = {}
+    points: list[list[Entrant]] = []
     for one in sorted(entrants, key=lambda one: one.model_bytes or 0):
-        place = (round(8 * math.log2(one.model_bytes or 1)) // 2, one.accuracy or 0)
-        points.setdefault(place, []).append(one)
+        near = (point for point in points if _is_near(one, point[0]))
+        point = next(near, None)
+        if point is None:
+            points.append([one])
+        else:
+            point.append(one)
 
     def draw(figure: Figure) -> None:
         axes: Any = figure.subplots()
-        for (_, accuracy), sharing in points.items():
-            kilobytes = (sharing[0].model_bytes or 0) / 1000
+        for sharing in points:
+            kilobytes, accuracy = (sharing[0].model_bytes or 0) / 1000, sharing[0].accuracy or 0
             colour = RIGHT if any(one.is_ours for one in sharing) else OTHER
             axes.scatter(kilobytes, 100 * accuracy, s=45, color=colour, zorder=3)
             names = "\n".join(one.title for one in sharing)
@@ -121,3 +127,9 @@ def _accuracy(entrants: Sequence[Entrant]) -> Plot:
         figure.suptitle("Accuracy against size", fontsize=11, fontweight="bold")
 
     return Plot(WIDTH, 3.6, draw)
+
+
+def _is_near(one: Entrant, other: Entrant) -> bool:
+    """Tell whether two contenders would hide each other."""
+    sizes = (one.model_bytes or 1, other.model_bytes or 1)
+    return one.accuracy == other.accuracy and max(sizes) < 1.2 * min(sizes)

@@ -44,7 +44,7 @@ def _goals(goals: Iterable[Goal]) -> Table:
     return Table(
         "Goals",
         "Ratios of medians within this run.",
-        ("goal", "measured", "wanted", "reached"),
+        ("goal", "measured", "wanted", "met"),
         [
             (
                 one.title,
@@ -59,9 +59,8 @@ def _goals(goals: Iterable[Goal]) -> Table:
 
 _MAIN: Final[tuple[tuple[str, str, Callable[[Row], str]], ...]] = (
     ("one image", "one-image", lambda row: duration(row.p50)),
-    ("p90", "one-image", lambda row: duration(row.p90)),
     ("p99", "one-image", lambda row: duration(row.p99)),
-    ("one PNG to its label", "png-to-label", lambda row: duration(row.p50)),
+    ("one PNG", "png-to-label", lambda row: duration(row.p50)),
     ("images/s, 1 thread", "ten-thousand", lambda row: rate(row.images_per_second)),
 )
 
@@ -69,7 +68,7 @@ _MAIN: Final[tuple[tuple[str, str, Callable[[Row], str]], ...]] = (
 def _contenders(report: Report) -> Table:
     cores = report.machine["cores"]
     all_cores = (f"images/s, {cores} threads",) if cores > 1 else ()
-    columns = ("", "accuracy", "model", *(title for title, _, _ in _MAIN), *all_cores, "cold start", "peak memory")
+    columns = ("", "accuracy", "model", *(title for title, _, _ in _MAIN), *all_cores, "cold start", "memory")
     rows = [_contender(report, one, cores) for one in report.contenders()]
     ours = [number for number, one in enumerate(report.contenders()) if one.is_ours]
     note = (
@@ -101,9 +100,7 @@ def _stages(report: Report) -> Table:
         found = [report.row(figure, one.key) for figure in figures]
         if found[0]:
             rows.append([one.title, *(duration(row.p50 if row else None) for row in found)])
-    note = (
-        "Each stage is timed by itself; their sum is a little off the whole, which includes what lies between."
-    )
+    note = "Each stage is timed by itself; their sum is a little off the whole, which includes what lies between."
     return Table("From the bytes of a PNG file to the label", note, ("", "whole", "decode", "prepare", "run"), rows)
 
 
