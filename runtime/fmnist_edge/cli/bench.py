@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -156,7 +157,12 @@ def _folder(output: Path | None) -> Iterator[Path]:
 @contextmanager
 def _progress(length: int) -> Iterator[Callable[[str], None]]:
     """Show a bar on standard error where a person watches it."""
-    with click.progressbar(
-        length=length, label="Measuring", file=sys.stderr, hidden=not shows_progress(), item_show_func=str
-    ) as bar:
-        yield lambda step: bar.update(1, step)
+    shown: dict[str, Any] = {
+        "file": sys.stderr,
+        "hidden": not shows_progress(),
+        "item_show_func": lambda step: step or "",
+    }
+    done = itertools.chain([0], itertools.repeat(1))  # a step is counted when the next one begins
+    progress: Any = click.progressbar(length=length, label="Measuring", update_min_steps=0, **shown)
+    with progress as bar:
+        yield lambda step: bar.update(next(done), step)
