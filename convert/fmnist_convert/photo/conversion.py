@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from fmnist_convert.conversion import Conversion, Row, as_json, plain_name
 from fmnist_convert.export import export_fp32
 from fmnist_convert.facts import graph_facts, photo_facts, stamp
-from fmnist_convert.int8_graph import build_int8
+from fmnist_convert.int8_graph import read_int8
 from fmnist_convert.network import read_network
 from fmnist_convert.original import Original, open_original, open_segmenter
 from fmnist_convert.parity import Parity, broken_photo_limits, measure_parity
 from fmnist_convert.photo.card import photo_card
 from fmnist_convert.photo.drawing_graph import DrawingRule
+from fmnist_convert.photo.float_steps import FloatSteps
+from fmnist_convert.photo.integer_steps import IntegerSteps
 from fmnist_convert.photo.photo_model import PhotoParts, build_photo_model
 from fmnist_convert.photo.scenes import draw_scene
-from fmnist_convert.photo.segmenter_graph import Precision
 from fmnist_convert.quantize import Quantized, quantize
 from fmnist_edge.contract import LABELS
 from fmnist_edge.data.photos import ACCEPTED, list_photos, photos_at_hand
@@ -85,14 +86,13 @@ def convert_photo_model(
 
 def _fp32_parts(segmenter: Original, head: Original) -> PhotoParts:
     rule = DrawingRule(**_recorded(segmenter, "drawing"))
-    classifier = onnx.load(EMBEDDED_CLASSIFIER)
-    return PhotoParts(segmenter.model, Precision(), export_fp32(head.model), classifier, rule)
+    classifier = read_int8(onnx.load(EMBEDDED_CLASSIFIER))
+    return PhotoParts(segmenter.model, FloatSteps(), export_fp32(head.model), classifier, rule)
 
 
 def _int8_parts(fp32: PhotoParts, segmenter: Original, quantized: Quantized) -> PhotoParts:
     ranges = {layer: (float(low), float(high)) for layer, (low, high) in _recorded(segmenter, "ranges").items()}
-    head = build_int8(quantized.network)
-    return PhotoParts(fp32.segmenter, Precision(ranges), head, fp32.classifier, fp32.rule)
+    return PhotoParts(fp32.segmenter, IntegerSteps(ranges), quantized.network, fp32.classifier, fp32.rule)
 
 
 def _recorded(original: Original, key: str) -> dict[str, Any]:
