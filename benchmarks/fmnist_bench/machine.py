@@ -38,7 +38,7 @@ def machine() -> dict[str, Any]:
         "cores": cores(),
         "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "memory_bytes": _memory(),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "hypervisor": "yes" if "hypervisor" in flags else None,
     }
     return {name: value for name, value in facts.items() if value not in (None, "")}
