@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/
 INSTALL := $(RUN)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test stress lint format models samples photo-figure figures constraints wheel clean
+.PHONY: help demo test stress bench bench-quick bench-readme lint format models samples photo-figure figures constraints wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -23,6 +23,17 @@ test: $(VENV)/.dev  ## install everything, get the dataset, run all tests
 
 stress: $(VENV)/.dev  ## run the long tests, among them the report in a real browser (needs chromium)
 	@$(RUN)python -m pytest -m stress
+
+bench: $(VENV)/.dev  ## measure every contender (about ten minutes, on a machine with nothing else to do) into build/bench/
+	@$(RUN)fmnist-edge data fetch
+	@$(RUN)fmnist-edge bench --require-all -o build/bench
+
+bench-quick: $(VENV)/.dev  ## the same in under 90 seconds: does every contender run, and about how fast
+	@$(RUN)fmnist-edge data fetch
+	@$(RUN)fmnist-edge bench --quick --require-all -o build/bench-quick
+
+bench-readme: $(VENV)/.dev  ## put the last `make bench` into README.md, docs/benchmarks.md and docs/figures/
+	$(RUN)python -m fmnist_bench.publishing build/bench/bench.json .
 
 lint: $(VENV)/.dev  ## check style, types and who imports whom
 	@echo "== ruff" && $(RUN)ruff check . && $(RUN)ruff format --check .
