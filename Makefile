@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/
 INSTALL := $(RUN)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test stress lint format models samples photo-figure figures constraints wheel clean
+.PHONY: help demo test stress lint format models photo-vectors samples photo-figure figures constraints wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,10 @@ models: $(VENV)/.dev  ## train and convert the shipped classifier again (about f
 convert-models: $(VENV)/.dev  ## convert the committed Keras original again
 	$(RUN)fmnist-edge convert train/artifacts/fmnist-mlp.keras -o build/models
 	cp build/models/fmnist-mlp.int8.* runtime/fmnist_edge/models/
+	$(RUN)fmnist-edge verify
+
+photo-vectors: $(VENV)/.dev  ## write the self-test vectors of the shipped photo model again
+	$(RUN)python -m fmnist_convert.photo.vectors
 	$(RUN)fmnist-edge verify
 
 samples: $(VENV)/.dev  ## draw the sample images again from the dataset
