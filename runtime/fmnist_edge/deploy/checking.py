@@ -83,7 +83,9 @@ def _answer_findings(folder: Path) -> Iterator[Finding]:
         yield from _self_test(model, vectors)
         ort = model.with_suffix(".ort")
         if ort.exists():  # its bytes differ from run to run, so its sum stands in SHA256SUMS alone
-            yield from _self_test(ort, replace(vectors, model_sha256=sha256_of(ort)))
+            for held, line in _self_test(ort, replace(vectors, model_sha256=sha256_of(ort))):
+                if "SHA-256" not in line:
+                    yield held, f"{ort.name}: {line}"
 
 
 def _self_test(model: Path, vectors: Vectors) -> list[Finding]:

@@ -25,7 +25,7 @@ WEB_RUNTIME: Final = f"{WEB}/ort"
 SCHEMA: Final = 1  # of model.json; raised when a key changes its meaning
 _EXAMPLES: Final = Path(__file__).parent / "kit"
 _SERVICE_WORKER: Final = f"{WEB}/service-worker.js"
-_FILES_MARK: Final = b"const FILES = {};"  # where the service worker is told what to keep
+_FILES_MARK: Final = b'const KIT = { version: "", files: {} };'  # where the service worker is told what to keep
 _MODELS: Final = (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL)
 
 # What a program has to do with a picture before it gives it to the photo model: nothing else is left to port.
@@ -101,9 +101,11 @@ def _with_file_list(files: dict[str, bytes]) -> bytes:
         for name in sorted(files)
         if name.startswith(f"{WEB}/") and name != _SERVICE_WORKER
     }
+    version = hashlib.sha256("".join(kept.values()).encode()).hexdigest()[:16]
+    filled = json.dumps({"version": version, "files": kept}, indent=2).encode()
     template = files[_SERVICE_WORKER]
     assert template.count(_FILES_MARK) == 1
-    return template.replace(_FILES_MARK, b"const FILES = " + json.dumps(kept, indent=2).encode() + b";")
+    return template.replace(_FILES_MARK, b"const KIT = " + filled + b";")
 
 
 def _json(content: Any) -> bytes:

@@ -13,8 +13,13 @@ from typing import Final
 from fmnist_edge.errors import UsageError
 
 PACKAGE: Final = "onnxruntime-web"
-# The build for wasm alone: the others add WebGPU or WebGL, which this model does not need, and up to 14 MB.
-FILES: Final = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+# The build for wasm alone: the others add WebGPU or WebGL, which this model does not need, and up to 14 MB. In the kit
+# the modules end in .js: not every web server knows .mjs, and browsers refuse a module of an unknown type.
+FILES: Final = {
+    "ort.wasm.min.mjs": "ort.wasm.min.js",
+    "ort-wasm-simd-threaded.mjs": "ort-wasm-simd-threaded.js",
+    "ort-wasm-simd-threaded.wasm": "ort-wasm-simd-threaded.wasm",
+}
 # As for Python: older ones run the photo model's quantized convolutions as float.
 OLDEST: Final = (1, 23)
 HINT: Final = (
@@ -29,7 +34,7 @@ class WebRuntime:
 
     version: str
     files: dict[str, bytes]
-    """File name to content."""
+    """File name in the kit to content."""
 
 
 def find_web_runtime(named: Path | None) -> WebRuntime | None:
@@ -40,7 +45,7 @@ def find_web_runtime(named: Path | None) -> WebRuntime | None:
     if named is not None:
         folder = _package_in(named)
         if folder is None:
-            raise UsageError(f"{named} is no folder of the npm package {PACKAGE}: it should hold dist/{FILES[0]}")
+            raise UsageError(f"{named} is no folder of the npm package {PACKAGE}: it should hold dist/{next(iter(FILES))}")
         return _read(folder)
     found = next((folder for place in _places() if (folder := _package_in(place)) is not None), None)
     return None if found is None else _read(found)
@@ -66,7 +71,7 @@ def _package_in(place: Path) -> Path | None:
 def _read(folder: Path) -> WebRuntime:
     try:
         version = str(json.loads((folder / "package.json").read_bytes())["version"])
-        files = {name: (folder / "dist" / name).read_bytes() for name in FILES}
+        files = {name: (folder / "dist" / original).read_bytes() for original, name in FILES.items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"cannot read {PACKAGE} in {folder} ({error}); install it anew") from error
     if _numbers(version) < OLDEST:
