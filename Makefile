@@ -21,7 +21,7 @@ test: $(VENV)/.dev  ## install everything, get the dataset, run all tests
 	@echo "== tests"
 	@$(RUN)python -m pytest
 
-stress: $(VENV)/.dev  ## run the long tests, among them the report in a real browser (needs chromium)
+stress: $(VENV)/.dev build/npm/.installed  ## run the long tests, some in a real browser and in Node (needs chromium and npm)
 	@$(RUN)python -m pytest -m stress
 
 lint: $(VENV)/.dev  ## check style, types and who imports whom
@@ -70,6 +70,13 @@ constraints: $(VENV)/.made  ## write constraints.txt anew: the newest versions t
 
 clean:  ## remove what the targets made (not the dataset)
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# What the tests of the deploy kit need from npm. No script of a package is run.
+build/npm/.installed: tests/runtime/deploy/package.json
+	@echo "== installing npm packages"
+	@mkdir -p build/npm && cp $< build/npm/
+	@cd build/npm && npm install --silent --ignore-scripts --no-audit --no-fund --no-package-lock
+	@touch $@
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fmnist-edge needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'

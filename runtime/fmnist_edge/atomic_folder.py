@@ -54,7 +54,7 @@ def _check_replaceable(target: Path) -> None:
     if os.path.ismount(target):
         raise OutputError(f"{target} is a mount point, which cannot be replaced in one step; name a folder inside it")
     if Path.cwd().is_relative_to(target):
-        raise OutputError(f"you are inside {target}, which is replaced in one step; go elsewhere or name another folder")
+        raise OutputError(f"you are inside {target}, which is written in one step; name another folder")
 
 
 @contextlib.contextmanager

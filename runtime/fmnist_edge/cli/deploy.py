@@ -25,9 +25,7 @@ from fmnist_edge.errors import GateError
 )
 @click.option("--force", is_flag=True, help="Replace a kit even if someone changed or added files in it.")
 @common_options
-def command(
-    folder: Path, check: bool, ort: bool, reduced_ops: bool, web_runtime: Path | None, force: bool
-) -> None:
+def command(folder: Path, check: bool, ort: bool, reduced_ops: bool, web_runtime: Path | None, force: bool) -> None:
     """Write a kit into DIR: the models, labels, cards and self-test vectors, and small programs that run them.
 
     The programs are in Python, in JavaScript for Node, and a web page that works without a network; each runs the
@@ -37,7 +35,7 @@ def command(
     """
     if check:
         if ort or reduced_ops or force or web_runtime:
-            raise click.UsageError("--check writes nothing: --ort, --reduced-ops, --web-runtime and --force have no effect.")
+            raise click.UsageError("--check writes nothing: all other options have no effect.")
         _check(folder)
     else:
         _deploy(folder, ort, reduced_ops, web_runtime, force)
@@ -56,9 +54,9 @@ def _check(folder: Path) -> None:
 
 
 def _deploy(folder: Path, ort: bool, reduced_ops: bool, named: Path | None, force: bool) -> None:
+    from fmnist_edge.atomic_folder import write_folder_atomically
     from fmnist_edge.deploy.kit import build_kit
     from fmnist_edge.deploy.kit_folder import check_replaceable
-    from fmnist_edge.atomic_folder import write_folder_atomically
     from fmnist_edge.deploy.web_runtime import HINT, find_web_runtime
 
     # A polite kill unwinds as Ctrl-C does, so that the unfinished folder goes.

@@ -75,17 +75,25 @@ def _label_finding(folder: Path) -> Finding:
 def _answer_findings(folder: Path) -> Iterator[Finding]:
     try:
         index = json.loads((folder / INDEX).read_bytes())
-        named = [(folder / index[kind]["model"], vectors) for kind, vectors in zip(_KINDS, read_kit_vectors(folder), strict=True)]
+        classifier, photo_model = (folder / index[kind]["model"] for kind in _KINDS)
+        images, photos = read_kit_vectors(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         yield False, f"the self-test vectors cannot be read ({error!r})"
         return
-    for model, vectors in named:
-        yield from _self_test(model, vectors)
-        ort = model.with_suffix(".ort")
-        if ort.exists():  # its bytes differ from run to run, so its sum stands in SHA256SUMS alone
-            for held, line in _self_test(ort, replace(vectors, model_sha256=sha256_of(ort))):
-                if "SHA-256" not in line:
-                    yield held, f"{ort.name}: {line}"
+    yield from _both_forms(classifier, images)
+    yield from _both_forms(photo_model, photos)
+
+
+def _both_forms(model: Path, vectors: Vectors) -> Iterator[Finding]:
+    """Test an .onnx file and, where the kit has it, its .ort form."""
+    yield from _self_test(model, vectors)
+    ort = model.with_suffix(".ort")
+    if not ort.exists():
+        return
+    # Its bytes differ from run to run, so that its sum stands in SHA256SUMS alone.
+    for held, line in _self_test(ort, replace(vectors, model_sha256=sha256_of(ort))):
+        if "SHA-256" not in line:
+            yield held, f"{ort.name}: {line}"
 
 
 def _self_test(model: Path, vectors: Vectors) -> list[Finding]:

@@ -39,7 +39,9 @@ _HOST: Final = {
 }
 
 
-def build_kit(web_runtime: WebRuntime | None = None, *, ort: bool = False, reduced_ops: bool = False) -> dict[str, bytes]:
+def build_kit(
+    web_runtime: WebRuntime | None = None, *, ort: bool = False, reduced_ops: bool = False
+) -> dict[str, bytes]:
     """Return all files of a kit, path with forward slashes to content; the same arguments give the same bytes.
 
     `ort` adds the models in onnxruntime's own format (those bytes differ from run to run), `reduced_ops` the list of

@@ -87,9 +87,7 @@ def _classifier_facts(model: str, vectors: ClassifierVectors) -> dict[str, Any]:
 
 
 def _photo_facts(model: str, vectors: PhotoVectors) -> dict[str, Any]:
-    places = [
-        {"file": _photo_name(number), "shape": list(photo.shape)} for number, photo in enumerate(vectors.photos)
-    ]
+    places = [{"file": _photo_name(number), "shape": list(photo.shape)} for number, photo in enumerate(vectors.photos)]
     return {
         **_general_facts(model, vectors),
         "drawing_tolerance": {"levels": vectors.levels, "share": vectors.share},

@@ -10,7 +10,6 @@ import onnxruntime
 
 from fmnist_edge.model_file.session import session_options
 
-
 _EXTENDED: Final = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
 _ALL: Final = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
 # Lays float tensors out for the x86 CPU at hand; onnxruntime's own convert_onnx_models_to_ort leaves it out, too.

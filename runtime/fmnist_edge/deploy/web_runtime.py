@@ -45,7 +45,8 @@ def find_web_runtime(named: Path | None) -> WebRuntime | None:
     if named is not None:
         folder = _package_in(named)
         if folder is None:
-            raise UsageError(f"{named} is no folder of the npm package {PACKAGE}: it should hold dist/{next(iter(FILES))}")
+            wanted = f"dist/{next(iter(FILES))}"
+            raise UsageError(f"{named} is no folder of the npm package {PACKAGE}: it should hold {wanted}")
         return _read(folder)
     found = next((folder for place in _places() if (folder := _package_in(place)) is not None), None)
     return None if found is None else _read(found)

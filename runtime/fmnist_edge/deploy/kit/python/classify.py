@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime  # noqa: E402  the line above must come first
+import onnxruntime
 
 KIT = Path(__file__).resolve().parent.parent
 LABELS = json.loads((KIT / "labels.json").read_text())
@@ -65,8 +65,8 @@ def reduce(pixels: Any, longest: int) -> Any:
     if factor == 1:
         return pixels
     rows, columns = (np.arange(0, side, factor) for side in pixels.shape[:2])
-    sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float64), rows, axis=0), columns, axis=1)
-    heights, widths = (np.diff(np.append(at, side)) for at, side in zip((rows, columns), pixels.shape[:2]))
+    sums = np.add.reduceat(np.add.reduceat(pixels, rows, axis=0, dtype=np.uint32), columns, axis=1)
+    heights, widths = np.diff(np.append(rows, pixels.shape[0])), np.diff(np.append(columns, pixels.shape[1]))
     return np.rint(sums / (heights[:, None] * widths)[..., None]).astype(np.uint8)
 
 
@@ -83,15 +83,24 @@ def classify(pixels: Any) -> Any:
 def self_test() -> bool:
     """Run the pictures with known answers; print what differs, and return whether all is well."""
     vectors = json.loads((KIT / "vectors" / "vectors.json").read_text())
-    images = load(vectors["classifier"]["images"], vectors["classifier"]["shape"])
-    found = open_model("classifier").run(["probabilities"], {"image": images})[0]
-    good = compare("classifier", vectors["classifier"], found)
-    session, found, drawings = open_model("photo"), [], []
-    for photo in vectors["photo"]["answers"]:
-        outputs = session.run(["probabilities", "image"], {"photo": load(photo["file"], photo["shape"])})
-        found.append(outputs[0][0])
-        drawings.append(outputs[1])
-    return compare("photo", vectors["photo"], np.stack(found)) & compare_drawings(vectors["photo"], np.stack(drawings))
+    return all([test_classifier(vectors["classifier"]), *test_photos(vectors["photo"])])
+
+
+def test_classifier(vectors: dict[str, Any]) -> bool:
+    """Run the dataset's images in one batch."""
+    images = load(vectors["images"], vectors["shape"])
+    return compare("classifier", vectors, open_model("classifier").run(["probabilities"], {"image": images})[0])
+
+
+def test_photos(vectors: dict[str, Any]) -> list[bool]:
+    """Run the photos, and compare what the network saw, too."""
+    answers, drawings = [], []
+    for photo in vectors["answers"]:
+        pixels = load(photo["file"], photo["shape"])
+        probabilities, image = open_model("photo").run(["probabilities", "image"], {"photo": pixels})
+        answers.append(probabilities[0])
+        drawings.append(image)
+    return [compare("photo", vectors, np.stack(answers)), compare_drawings(vectors, np.stack(drawings))]
 
 
 def load(name: str, shape: list[int]) -> Any:
@@ -105,7 +114,7 @@ def compare(kind: str, vectors: dict[str, Any], found: Any) -> bool:
     labels = int((found.argmax(1) != expected.argmax(1)).sum())
     difference = float(abs(found - expected).max())
     good = labels == 0 and difference <= vectors["tolerance"]
-    print(f"{'ok  ' if good else 'FAIL'} {kind}: {len(found)} pictures, {labels} labels differ, probabilities by {difference:.1e}")
+    report(good, f"{kind}: {len(found)} pictures, {labels} labels differ, probabilities by {difference:.1e}")
     return good
 
 
@@ -114,8 +123,13 @@ def compare_drawings(vectors: dict[str, Any], found: Any) -> bool:
     expected, allowed = load(vectors["drawings"], vectors["shape"]), vectors["drawing_tolerance"]
     off = abs(found.astype(int) - expected) > allowed["levels"]
     good = bool(off.mean() <= 1 - allowed["share"])
-    print(f"{'ok  ' if good else 'FAIL'} photo: {off.sum()} of {off.size} pixels of the drawings differ")
+    report(good, f"photo: {off.sum()} of {off.size} pixels of the drawings differ")
     return good
+
+
+def report(good: bool, line: str) -> None:
+    """Print what a check found."""
+    print(f"{'ok  ' if good else 'FAIL'} {line}")
 
 
 def main(paths: list[str]) -> bool:
