@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/
 INSTALL := $(RUN)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test stress lint format models photo-vectors samples photo-figure figures constraints wheel clean
+.PHONY: help demo test stress lint format models photo-vectors samples photo-figure page-figure figures constraints wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ samples: $(VENV)/.dev  ## draw the sample images again from the dataset
 photo-figure: $(VENV)/.dev  ## draw the README's first picture again
 	@rm -rf build/figure && $(RUN)fmnist-edge classify samples/scenes/7-sneaker.jpg --save-input build/figure
 	@mkdir -p docs/figures && cp build/figure/7-sneaker.png docs/figures/photo-input.png
+
+page-figure: $(VENV)/.dev build/npm/.installed  ## take the picture of the deploy kit's web page again (needs chromium and npm)
+	bash docs/make_page_figure.sh $(RUN)
 
 figures: photo-figure  ## draw the pictures of the README and docs/tour.md again
 	bash docs/make_figures.sh $(RUN)fmnist-edge

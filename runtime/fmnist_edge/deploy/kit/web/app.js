@@ -70,7 +70,7 @@ function show(picture, { probabilities, image, mask, milliseconds }) {
   at("picture").ariaLabel = "Your picture, with the outline of what the model found";
   paintPixels(at("seen"), image, 1, 28, 28);
   at("seen").ariaLabel = "What the model saw: the garment in 28 by 28 grey pixels";
-  const facts = `${percent(confidence)} · ${Math.round(milliseconds)} ms on this device`;
+  const facts = `${percent(confidence)} · took ${Math.round(milliseconds)} ms`;
   if (unsure) say("unsure", `Best guess: ${labels[best]}, ${facts}`, "unsure");
   else say(labels[best], facts, "sure");
   bars.forEach(({ row, fill, value }, index) => {
