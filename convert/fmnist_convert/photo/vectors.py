@@ -28,7 +28,7 @@ SCHEMA: Final = 1
 CLASSES: Final = (0, 1, 3, 7, 8)
 SCENE_SEED: Final = 1
 MAX_BYTES: Final = 20 * 1024  # of a photo's raw RGB bytes: whoever ports the self-test may have to embed them
-COLOURS: Final = 32  # of a photo, so that five of them take 12 KB of the wheel; they are photos none the less
+COLOURS: Final = 16  # of a photo, so that five of them take 7 KB of the wheel; they are photos none the less
 # What another CPU may differ by: its float arithmetic in resizing can move a grey level of the drawing, and with it the
 # probabilities.
 TOLERANCE: Final = 0.01
