@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -40,7 +41,7 @@ class WebRuntime:
 def find_web_runtime(named: Path | None) -> WebRuntime | None:
     """Return the runtime in the folder named, else in a `node_modules` above the current folder, else in npm's own.
 
-    None if nothing is named and nothing found. Raises UsageError if the folder named holds none, or any is too old.
+    None if nothing is named and none found that is new enough. Raises UsageError if the folder named holds none such.
     """
     if named is not None:
         folder = _package_in(named)
@@ -48,8 +49,10 @@ def find_web_runtime(named: Path | None) -> WebRuntime | None:
             wanted = f"dist/{next(iter(FILES))}"
             raise UsageError(f"{named} is no folder of the npm package {PACKAGE}: it should hold {wanted}")
         return _read(folder)
-    found = next((folder for place in _places() if (folder := _package_in(place)) is not None), None)
-    return None if found is None else _read(found)
+    for folder in filter(None, map(_package_in, _places())):
+        with contextlib.suppress(UsageError):
+            return _read(folder)
+    return None
 
 
 def _places() -> Iterator[Path]:
@@ -57,10 +60,10 @@ def _places() -> Iterator[Path]:
     yield from (folder / "node_modules" for folder in (here, *here.parents))
     npm = shutil.which("npm")
     if npm is not None:
-        # `npm root` only prints a path: it opens no connection.
-        done = subprocess.run([npm, "root", "--global"], capture_output=True, text=True, check=False, timeout=60)
-        if done.returncode == 0 and done.stdout.strip():
-            yield Path(done.stdout.strip())
+        with contextlib.suppress(OSError, subprocess.SubprocessError):  # a broken npm is as good as none
+            # `npm root` only prints a path: it opens no connection.
+            command = [npm, "root", "--global"]
+            yield Path(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip())
 
 
 def _package_in(place: Path) -> Path | None:

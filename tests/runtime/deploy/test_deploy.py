@@ -116,6 +116,13 @@ def test_a_runtime_that_is_too_old_is_refused(package: Path, tmp_path: Path, ver
     assert not (tmp_path / "out").exists()
 
 
+def test_a_runtime_that_is_found_but_too_old_is_passed_over(package: Path) -> None:
+    (package / "package.json").write_text(json.dumps({"version": "1.22.0"}))
+    done = run("deploy", "out", cwd=package.parent)
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert "npm install onnxruntime-web" in done.stderr
+
+
 def test_a_folder_without_the_runtime_is_refused(tmp_path: Path) -> None:
     done = run("deploy", tmp_path / "out", "--web-runtime", tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
