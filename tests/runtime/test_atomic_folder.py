@@ -47,6 +47,7 @@ def test_a_new_folder_appears_with_its_parents_and_an_old_one_is_replaced_whole(
     assert list(folder.parent.iterdir()) == [folder]
 
 
+@posix
 def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")

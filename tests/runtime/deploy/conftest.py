@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,6 @@ import pytest
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 ROOT = Path(__file__).parents[3]
 NODE_MODULES = ROOT / "build" / "npm" / "node_modules"
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -18,18 +18,21 @@ await cp(newFolder, folder, { recursive: true });
 await page.reload();
 await ready(page);
 found.during = await title(page);
-await page.evaluate(async () => {
+found.newWorker = await page.evaluate(async () => {
   const registration = await navigator.serviceWorker.ready;
   await registration.update();
-  while (!registration.waiting) await new Promise((resolve) => setTimeout(resolve, 50));
+  const worker = registration.installing ?? registration.waiting;
+  while (worker?.state === "installing") await new Promise((resolve) => setTimeout(resolve, 50));
+  return worker?.state;
 });
 await page.close();
 
 const later = await context.newPage();
-for (found.after = found.before; found.after === found.before; found.after = await title(later)) {
+for (let tries = 0; tries < 50 && found.after !== "New"; tries++) {
   await new Promise((resolve) => setTimeout(resolve, 200));
   await later.goto("about:blank");
   await later.goto(url);
+  found.after = await title(later);
 }
 await ready(later);
 found.caches = await later.evaluate(async () => (await caches.keys()).length);
