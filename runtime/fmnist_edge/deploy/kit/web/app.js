@@ -126,6 +126,11 @@ async function keepForOffline() {
 }
 
 at("model").textContent = `${model.name} ${model.version}`;
+const measured = model.measured["validation photos"];
+if (measured) {
+  const share = percent(measured.accuracy);
+  at("measured").textContent = `Of ${measured.images} photos that it was not trained on, it named ${share} rightly.`;
+}
 say("Getting ready …", "");
 connectInputs();
 offerSamples();
