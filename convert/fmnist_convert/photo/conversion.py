@@ -26,13 +26,14 @@ from fmnist_convert.photo.float_steps import FloatSteps
 from fmnist_convert.photo.integer_steps import IntegerSteps
 from fmnist_convert.photo.photo_model import PhotoParts, build_photo_model
 from fmnist_convert.photo.scenes import draw_scene
+from fmnist_convert.photo.vectors import build_photo_vectors
 from fmnist_convert.quantize import Quantized, quantize
 from fmnist_edge.contract import LABELS
 from fmnist_edge.data.photos import ACCEPTED, list_photos, photos_at_hand
 from fmnist_edge.dataset import Split, load_split
 from fmnist_edge.errors import ModelError
 from fmnist_edge.intake.decoding import decode
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, sha256_of, side_json_path
+from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, sha256_of, side_json_path, vectors_path
 from fmnist_edge.photo_model import PhotoModel
 
 DEFAULT_NAME: Final = "fmnist-photo"
@@ -83,7 +84,9 @@ def convert_photo_model(
     classifier = sha256_of(EMBEDDED_CLASSIFIER)
     facts = photo_facts(name, model_version, *parts, classifier, quantized) | graph_facts(int8_model, "int8")
     facts["measured"] = {item.name: item.parity.as_facts() | {"classes": item.classes} for item in measured}
-    return _conversion(name, int8_model, fp32_model, facts, measured)
+    content = stamp(int8_model, facts).SerializeToString(deterministic=True)
+    vectors = build_photo_vectors(hashlib.sha256(content).hexdigest(), answers, test)
+    return _conversion(name, content, fp32_model.ByteSize(), facts, vectors, measured)
 
 
 def _fp32_parts(segmenter: Original, head: Original) -> PhotoParts:
@@ -168,21 +171,21 @@ def _open(model: onnx.ModelProto, path: Path) -> PhotoModel:
 
 
 def _conversion(
-    name: str, int8: onnx.ModelProto, fp32: onnx.ModelProto, facts: dict[str, Any], measured: list[Measured]
+    name: str,
+    content: bytes,
+    fp32_bytes: int,
+    facts: dict[str, Any],
+    vectors: dict[str, Any],
+    measured: list[Measured],
 ) -> Conversion:
-    content = stamp(int8, facts).SerializeToString(deterministic=True)
     model = Path(f"{name}.int8.onnx")
-    beside = facts | {
-        "file": model.name,
-        "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
+    beside = facts | {"file": model.name, "bytes": len(content), "sha256": vectors["model_sha256"]}
     files = {
+        vectors_path(model).name: as_json(vectors),
         side_json_path(model).name: as_json(beside),
         model.with_suffix(".md").name: photo_card(beside).encode(),
         model.name: content,
     }
-    fp32_bytes = fp32.ByteSize()
     rows = [Row(f"{name}.fp32.onnx (not written)", fp32_bytes, None, measured[0].parity.reference_accuracy)]
     rows += [Row(f"{model.name}, {item.name}", len(content), item.parity, item.parity.accuracy) for item in measured]
     return Conversion(rows, broken_photo_limits({item.name: item.parity for item in measured}), files)

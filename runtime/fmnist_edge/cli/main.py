@@ -13,7 +13,19 @@ from fmnist_edge.cli.options import common_options, is_debugging, wanted_color
 from fmnist_edge.errors import EXIT_FAILED, EXIT_OK, FmnistEdgeError
 
 # In the order that --help lists them. Each is a module of this package with a function `command`.
-COMMANDS: Final = ("classify", "evaluate", "plot", "info", "verify", "data", "train", "convert", "compare", "bench")
+COMMANDS: Final = (
+    "classify",
+    "evaluate",
+    "plot",
+    "info",
+    "verify",
+    "deploy",
+    "data",
+    "train",
+    "convert",
+    "compare",
+    "bench",
+)
 
 
 class LazyGroup(click.Group):

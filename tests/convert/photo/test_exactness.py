@@ -43,7 +43,7 @@ def test_graph_optimizations_change_no_bit_of_any_output(scenes: list[Any]) -> N
 
 
 def test_the_evaluator_of_the_onnx_standard_gives_the_same_label(shipped: onnx.ModelProto, scenes: list[Any]) -> None:
-    """It sums convolutions in floats, so that ties of rounding may fall to the other side: labels alone are promised."""
+    """It sums convolutions in floats, so that ties of rounding may fall otherwise: labels alone are promised."""
     session, evaluator = open_session(EMBEDDED_PHOTO_MODEL), ReferenceEvaluator(shipped)
     for scene in scenes[:3]:
         found, expected = (runner.run(OUTPUTS, {"photo": scene}) for runner in (session, evaluator))
