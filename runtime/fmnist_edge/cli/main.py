@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from importlib import import_module
 from typing import Any, Final
 
@@ -14,7 +13,19 @@ from fmnist_edge.cli.options import common_options, is_debugging, wanted_color
 from fmnist_edge.errors import EXIT_FAILED, EXIT_OK, FmnistEdgeError
 
 # In the order that --help lists them. Each is a module of this package with a function `command`.
-COMMANDS: Final = ("classify", "evaluate", "plot", "info", "verify", "data", "train", "convert", "compare")
+COMMANDS: Final = (
+    "classify",
+    "evaluate",
+    "plot",
+    "info",
+    "verify",
+    "deploy",
+    "data",
+    "train",
+    "convert",
+    "compare",
+    "bench",
+)
 
 
 class LazyGroup(click.Group):
@@ -55,6 +66,8 @@ class LazyGroup(click.Group):
 def _report(error: Exception, debug: bool, line: str) -> None:
     """Print the error for people: one line, or the traceback where --debug asks for it."""
     if debug:
+        import traceback
+
         traceback.print_exception(error, file=sys.stderr)
     click.echo(f"Error: {' '.join(line.splitlines())}", err=True)
 

@@ -45,10 +45,7 @@ def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> An
     """
     if not model.is_file():
         raise ModelError(f"no model at {model}: give the path of an .onnx file made by `fmnist-edge convert`")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # errors come as exceptions; onnxruntime's own log lines are for its authors
+    options = session_options(threads)
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
@@ -58,6 +55,15 @@ def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> An
         raise ModelError(f"{model} is not a model that onnxruntime can load: {detail}") from error
     _check_contract(session, model)
     return session
+
+
+def session_options(threads: int = 1) -> Any:
+    """Return onnxruntime's options for `threads` threads, and no log lines: errors come as exceptions."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return options
 
 
 def kind_of(session: Any) -> Kind:
