@@ -5,21 +5,32 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 
 from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
 from fmnist_edge.errors import ImageError, UsageError
-from fmnist_edge.images import ImageSource, decode, fit
+from fmnist_edge.intake.ground import on_dark
+from fmnist_edge.intake.image_files import read_file
+from fmnist_edge.intake.plain_png import read_plain_png
+from fmnist_edge.model_file.bound_session import BoundSession
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 from fmnist_edge.model_file.session import kind_of, open_session
 from fmnist_edge.photo_model import PhotoModel
 from fmnist_edge.prediction import Prediction
 
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from fmnist_edge.images import ImageSource
+
 Route: TypeAlias = Literal["auto", "photo", "dataset"]
+
+# Images that go through the session at once: with their hidden layer they fit a core's second cache. Measured for
+# 10,000 images out of memory: 1.9 ms in parts of 1,000 or 500, 2.2 of 250, 2.3 of 5,000, 2.8 ms in one.
+CHUNK: Final = 1000
 
 
 class Classifier:
@@ -44,6 +55,7 @@ class Classifier:
         self._photo_model: PhotoModel | None = None
         self._session: Any = None
         self._outputs = [OUTPUT_NAME]
+        self._bound = threading.local()
         self.route = self._open(model, route)
 
     def _open(self, model: str | os.PathLike[str] | None, route: Route) -> Route:
@@ -76,6 +88,13 @@ class Classifier:
             raise _wrong_array(images)
         if self._session is None:
             raise UsageError("this classifier takes photos only: use classify()")
+        if len(images) == 1:
+            return self._bound_session().run(images)
+        if len(images) <= CHUNK:
+            return self._run(images)
+        return np.concatenate([self._run(images[at : at + CHUNK]) for at in range(0, len(images), CHUNK)])
+
+    def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         probabilities: NDArray[np.float32] = self._session.run(self._outputs, {INPUT_NAME: images})[0]
         return probabilities
 
@@ -95,10 +114,26 @@ class Classifier:
 
         So that callers with many images can run those of the dataset in batches. Raises ImageError.
         """
+        if isinstance(image, (str, os.PathLike)):
+            image = read_file(image)
+        if self.route != "photo" and isinstance(image, bytes):
+            pixels = read_plain_png(image)
+            if pixels is not None:
+                return on_dark(pixels)
+        from fmnist_edge.images import decode, fit  # not above: plain images of the dataset can do without
+
         picture = decode(image)
         if self.route == "dataset" or (self.route == "auto" and looks_like_the_dataset(picture)):
             return fit(picture)
         return self._photos().classify(np.asarray(picture.convert("RGB")))
+
+    def _bound_session(self) -> BoundSession:
+        """Return this thread's buffers for one image."""
+        try:
+            bound: BoundSession = self._bound.session
+        except AttributeError:
+            bound = self._bound.session = BoundSession(self._session)
+        return bound
 
     def _photos(self) -> PhotoModel:
         with self._lock:

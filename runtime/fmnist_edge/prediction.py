@@ -43,5 +43,7 @@ class Prediction:
 
     def top(self, count: int) -> list[tuple[int, float]]:
         """Return the `count` best classes as (index, probability), best first, ties by index."""
+        if count == 1:
+            return [(self.index, self.confidence)]
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(int(index), float(self.probabilities[index])) for index in order]

@@ -6,31 +6,33 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 
 from fmnist_edge.bulk.result import Result
 from fmnist_edge.bulk.walking import Found, expand
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.errors import ImageError
-from fmnist_edge.intake.decoding import decode
 from fmnist_edge.intake.image_files import read_stream
 from fmnist_edge.prediction import Prediction
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 STANDARD_INPUT: Final = "-"
 BATCH: Final = 256  # images run at once; more bought no speed on two cores, and 200 KB is little memory
 PATIENCE: Final = 0.25  # seconds after which a batch is run though it is not full, so that answers keep coming
 
-OnAnswer: TypeAlias = Callable[[str, PIL.Image.Image, Prediction], None]
+OnAnswer: TypeAlias = "Callable[[str, PIL.Image.Image, Prediction], None]"
 
 
 class _Waiting(NamedTuple):
     """An image of the dataset that waits for its batch."""
 
-    picture: PIL.Image.Image
+    picture: PIL.Image.Image | None
+    """Decoded; None where nobody asks for it."""
     image: NDArray[np.uint8]
 
 
@@ -60,15 +62,21 @@ def _loaded(classifier: Classifier, found: Found, on_answer: OnAnswer | None) ->
         return found.path, found.error
     try:
         source = read_stream(sys.stdin.buffer) if found.path == STANDARD_INPUT else found.path
-        picture = decode(source)
-        begun = classifier.begin(picture)
+        picture = _picture(source) if on_answer else None
+        begun = classifier.begin(source if picture is None else picture)
     except ImageError as error:
         return found.path, error
     if not isinstance(begun, Prediction):
         return found.path, _Waiting(picture, begun)
-    if on_answer:
+    if on_answer and picture is not None:
         on_answer(found.path, picture, begun)
     return found.path, begun
+
+
+def _picture(source: str | bytes) -> PIL.Image.Image:
+    from fmnist_edge.intake.decoding import decode  # not above: without `on_answer`, plain images need no Pillow
+
+    return decode(source)
 
 
 def _batches(items: Iterable[_Loaded]) -> Iterator[list[_Loaded]]:
@@ -93,6 +101,6 @@ def _classified(classifier: Classifier, batch: list[_Loaded], on_answer: OnAnswe
             yield Result(path, item)
         else:
             prediction = Prediction(next(answers), classifier.labels, item.image)
-            if on_answer:
+            if on_answer and item.picture is not None:
                 on_answer(path, item.picture, prediction)
             yield Result(path, prediction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -27,7 +28,7 @@ from fmnist_edge.errors import EXIT_FAILED
 if TYPE_CHECKING:
     from fmnist_edge.bulk.result import Result
     from fmnist_edge.bulk.streaming import OnAnswer
-    from fmnist_edge.classifier import Route
+    from fmnist_edge.classifier import Classifier, Route
     from fmnist_edge.cli.output_rows import Show
 
 
@@ -73,6 +74,14 @@ if TYPE_CHECKING:
 @click.option("--show", is_flag=True, help="Print what the network saw above each answer; text only.")
 @model_option
 @threads_option
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes; for many files, as many as the machine has cores.",
+)
 @output_file_option
 @common_options
 @click.pass_context
@@ -88,6 +97,7 @@ def command(
     show: bool,
     model: Path | None,
     threads: int,
+    workers: int,
     output: Path | None,
 ) -> None:
     """Classify images of clothes: image files, folders (with -r), or - for an image on standard input.
@@ -98,14 +108,16 @@ def command(
     _check(inputs, recursive, min_confidence)
     if show and output_format != "text":
         raise click.UsageError("--show goes with --format text: the other forms are for machines.")
-    from fmnist_edge.bulk.streaming import classify_all
+    if workers > 1:
+        _check_workers(inputs, recursive, explanations)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy's import: threads that nothing here uses
     from fmnist_edge.classifier import Classifier
     from fmnist_edge.cli.output_rows import ROWS, RowOptions
 
     tally = _Tally(debug=is_debugging(ctx))
     classifier = Classifier(model, threads=threads, route=route)
     saver = _saver(explanations, min_confidence) if explanations else None
-    results = tally.count(classify_all(classifier, inputs, recursive=recursive, on_answer=saver))
+    results = tally.count(_results(classifier, inputs, recursive, saver, workers))
     with _progress(results, output, None if recursive else len(inputs)) as watched:
         _write(ROWS[output_format](watched, RowOptions(top_k, min_confidence, _show(show, output))), output)
     _sum_up(tally)
@@ -129,6 +141,26 @@ def _check(inputs: tuple[str, ...], recursive: bool, min_confidence: float | Non
         raise click.UsageError("-r has no effect: none of the inputs is a folder.")
     if min_confidence != min_confidence:
         raise click.UsageError("--min-confidence must be a number, 0..1.")
+
+
+def _check_workers(inputs: tuple[str, ...], recursive: bool, explanations: Path | None) -> None:
+    """Refuse workers where they could have no effect, or draw over each other."""
+    if len(inputs) == 1 and not recursive:
+        raise click.UsageError("--workers has no effect: there is one input only.")
+    if explanations:
+        raise click.UsageError("--save-input draws in one process: leave --workers out.")
+
+
+def _results(
+    classifier: Classifier, inputs: tuple[str, ...], recursive: bool, saver: OnAnswer | None, workers: int
+) -> Iterator[Result]:
+    if workers > 1:
+        from fmnist_edge.bulk.workers import classify_with_workers
+
+        return classify_with_workers(classifier, inputs, workers, recursive=recursive)
+    from fmnist_edge.bulk.streaming import classify_all
+
+    return classify_all(classifier, inputs, recursive=recursive, on_answer=saver)
 
 
 def _saver(folder: Path, min_confidence: float | None) -> OnAnswer:

@@ -109,6 +109,8 @@ def printable(text: str) -> str:
     Control characters, line ends, invisible marks and undecodable bytes become escapes such as \\n, \\x1b, \\u202e
     and \\xff.
     """
+    if text.isprintable():  # most are, and a character at a time is slow
+        return text
     return "".join(character if character.isprintable() else _escape(character) for character in text)
 
 
