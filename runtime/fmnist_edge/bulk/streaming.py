@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_edge.bulk.result import Result
-from fmnist_edge.bulk.walking import Found, expand
+from fmnist_edge.bulk.walking import Found, Input, expand
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.errors import ImageError
 from fmnist_edge.intake.image_files import read_stream
@@ -41,7 +40,7 @@ _Loaded: TypeAlias = tuple[str, _Waiting | Prediction | ImageError]
 
 def classify_all(
     classifier: Classifier,
-    inputs: Iterable[str | os.PathLike[str]],
+    inputs: Iterable[Input],
     *,
     recursive: bool = False,
     on_answer: OnAnswer | None = None,
@@ -62,7 +61,7 @@ def _loaded(classifier: Classifier, found: Found, on_answer: OnAnswer | None) ->
         return found.path, found.error
     try:
         source = read_stream(sys.stdin.buffer) if found.path == STANDARD_INPUT else found.path
-        picture = _picture(source) if on_answer else None
+        picture = _picture(source, classifier.max_pixels) if on_answer else None
         begun = classifier.begin(source if picture is None else picture)
     except ImageError as error:
         return found.path, error
@@ -73,10 +72,10 @@ def _loaded(classifier: Classifier, found: Found, on_answer: OnAnswer | None) ->
     return found.path, begun
 
 
-def _picture(source: str | bytes) -> PIL.Image.Image:
+def _picture(source: str | bytes, max_pixels: int) -> PIL.Image.Image:
     from fmnist_edge.intake.decoding import decode  # not above: without `on_answer`, plain images need no Pillow
 
-    return decode(source)
+    return decode(source, max_pixels=max_pixels)
 
 
 def _batches(items: Iterable[_Loaded]) -> Iterator[list[_Loaded]]:

@@ -7,12 +7,13 @@ keeps for photos, and BYTES_A_PIXEL for each of MAX_PIXELS (docs/reliability.md 
 
 from __future__ import annotations
 
-from typing import Final
-
-import PIL.Image
+from typing import TYPE_CHECKING, Final
 
 from fmnist_edge.errors import ImageError
 from fmnist_edge.intake.jpeg_scans import count_scans, has_many_scans
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 # More pixels than this are refused (of a JPEG, those of its reduced decoding), unless a caller sets another limit.
 MAX_PIXELS: Final = 25_000_000
