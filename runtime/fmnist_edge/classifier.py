@@ -19,7 +19,7 @@ from fmnist_edge.intake.limits import MAX_PIXELS
 from fmnist_edge.intake.plain_png import read_plain_png
 from fmnist_edge.model_file.bound_session import BoundSession
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
-from fmnist_edge.model_file.session import kind_of, open_session
+from fmnist_edge.model_file.session import failed_run, kind_of, open_session
 from fmnist_edge.photo_model import PhotoModel
 from fmnist_edge.prediction import Prediction
 
@@ -79,7 +79,7 @@ class Classifier:
         if route not in ("auto", only):
             raise UsageError(f"{self.path} classifies {_WHAT[only]} only; choose another model for the route '{route}'")
         if only == "photo":
-            self._photo_model = PhotoModel(self.path, threads=self.threads)
+            self._photo_model = PhotoModel(self.path, session=session)
         else:
             self._session = session
         return only
@@ -100,13 +100,24 @@ class Classifier:
         if self._session is None:
             raise UsageError("this classifier takes photos only: use classify()")
         if len(images) == 1:
-            return self._bound_session().run(images)
+            return self._run_one(images)
         if len(images) <= CHUNK:
             return self._run(images)
         return np.concatenate([self._run(images[at : at + CHUNK]) for at in range(0, len(images), CHUNK)])
 
+    def _run_one(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        try:
+            return self._bound_session().run(images)
+        except Exception as error:
+            raise failed_run(self.path, error) from error
+
     def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        probabilities: NDArray[np.float32] = self._session.run(self._outputs, {INPUT_NAME: images})[0]
+        try:
+            probabilities: NDArray[np.float32] = self._session.run(self._outputs, {INPUT_NAME: images})[0]
+        except Exception as error:
+            raise failed_run(self.path, error) from error
+        if len(probabilities) != len(images):
+            raise failed_run(self.path, ValueError(f"{len(probabilities)} answers for {len(images)} images"))
         return probabilities
 
     def classify(self, image: ImageSource) -> Prediction:
