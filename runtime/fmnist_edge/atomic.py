@@ -46,7 +46,8 @@ def _replacement(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             if not temporary.exists():
-                os.link(f"/proc/self/fd/{file.fileno()}", temporary)
+                # A descriptor for the folder, though the path is absolute: without one, Python would link the symlink.
+                os.link(f"/proc/self/fd/{file.fileno()}", temporary, src_dir_fd=file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
