@@ -177,10 +177,10 @@ def changed_keras(tmp_path: Path, member: str, change: Callable[[bytes], bytes])
     return path
 
 
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [("os", "system"), ("keras.utils", "get_file"), ("keras.config", "enable_unsafe_deserialization")],
-)
+FOREIGN = [("os", "system"), ("keras.utils", "get_file"), ("keras.config", "enable_unsafe_deserialization")]
+
+
+@pytest.mark.parametrize(("module", "name"), FOREIGN)
 def test_what_is_no_layer_is_refused_before_keras_sees_it(tmp_path: Path, module: str, name: str) -> None:
     def call(config: bytes) -> bytes:
         content = json.loads(config)

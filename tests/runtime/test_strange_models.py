@@ -31,7 +31,7 @@ CONSTANTS = (constant("one", [1]), constant("ten", [1, 10]), constant("tenth", n
 
 
 def nodes_with(*between: Any, last: str = "e") -> list[Any]:
-    """Return the nodes of the smallest network that keeps the contract: a tenth for each class, whatever it is shown."""
+    """Return the nodes of a small network that keeps the contract: a tenth for each class, whatever it is shown."""
     node = onnx.helper.make_node
     return [
         node("Cast", ["image"], ["f"], to=1),
@@ -167,19 +167,18 @@ def test_a_file_larger_than_any_such_model_is_refused_unread(tmp_path: Path) -> 
     assert "larger than 64 MiB" in refusal(path)
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"\x7f",
-        b"\xff" * 20,
-        b"\x3a\xff\xff\xff\xff\x0f",
-        b"\x3b\x3c",
-        b"\x38\x01",
-        b"\x3a\x02\x08\x01",
-        b"ORTMORTM" * 9,
-    ],
-    ids=["cut", "varint", "length", "group", "number for a graph", "number for a node", "the other format"],
-)
+NO_MODELS = {
+    "cut": b"\x7f",
+    "varint": b"\xff" * 20,
+    "length": b"\x3a\xff\xff\xff\xff\x0f",
+    "group": b"\x3b\x3c",
+    "number for a graph": b"\x38\x01",
+    "number for a node": b"\x3a\x02\x08\x01",
+    "the other format": b"ORTMORTM" * 9,
+}
+
+
+@pytest.mark.parametrize("content", NO_MODELS.values(), ids=NO_MODELS)
 def test_bytes_that_are_no_model_are_refused(tmp_path: Path, content: bytes) -> None:
     assert "stranger.onnx" in refusal(saved(tmp_path, content))
 
