@@ -12,53 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fmnist_edge import LABELS, Classifier, ModelError
+from fmnist_edge import Classifier, ModelError
 from fmnist_edge.model_file import screening, trial
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 from fmnist_edge.model_file.onnx_weights import first_layer
 from fmnist_edge.photo_model import PhotoModel
 
 onnx = pytest.importorskip("onnx", reason="needs the extra [convert]")
+
+from tests.runtime.networks import constant, model_of, nodes_with, outside, shaped, subgraph  # noqa: E402 (needs onnx)
+
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 SAMPLE = str(next((Path(__file__).parents[2] / "samples").glob("*.png")))
-
-
-def constant(name: str, values: Any) -> Any:
-    return onnx.numpy_helper.from_array(np.asarray(values), name)
-
-
-CONSTANTS = (constant("one", [1]), constant("ten", [1, 10]), constant("tenth", np.float32(0.1)))
-
-
-def nodes_with(*between: Any, last: str = "e") -> list[Any]:
-    """Return the nodes of a small network that keeps the contract: a tenth for each class, whatever it is shown."""
-    node = onnx.helper.make_node
-    return [
-        node("Cast", ["image"], ["f"], to=1),
-        node("ReduceMean", ["f"], ["m"], axes=[1, 2], keepdims=0),
-        node("Sub", ["m", "m"], ["zero"]),
-        node("Add", ["zero", "tenth"], ["t"]),
-        node("Unsqueeze", ["t", "one"], ["u"]),
-        node("Expand", ["u", "ten"], ["e"]),
-        *between,
-        node("Identity", [last], ["probabilities"]),
-    ]
-
-
-def model_of(nodes: list[Any], *constants: Any, labels: Any = LABELS, **options: Any) -> Any:
-    uint8, float32 = onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT
-    graph = onnx.helper.make_graph(
-        nodes,
-        "stranger",
-        [onnx.helper.make_tensor_value_info("image", uint8, ["batch", 28, 28])],
-        [onnx.helper.make_tensor_value_info("probabilities", float32, ["batch", 10])],
-        [*CONSTANTS, *constants],
-    )
-    options.setdefault("opset_imports", [onnx.helper.make_opsetid("", 13)])
-    model = onnx.helper.make_model(graph, ir_version=7, **options)
-    entry = model.metadata_props.add()
-    entry.key, entry.value = "labels", json.dumps(list(labels))
-    return model
 
 
 def saved(folder: Path, model: Any) -> Path:
@@ -87,15 +52,6 @@ def test_the_shipped_models_would_be_let_in_if_strangers_brought_them(tmp_path: 
 # What is refused before onnxruntime sees it
 
 
-def outside(location: str) -> Any:
-    """A model whose weights lie in another file."""
-    tensor = onnx.TensorProto(name="weights", data_type=1, dims=[10], data_location=1)
-    for key, value in (("location", location), ("length", "40")):
-        entry = tensor.external_data.add()
-        entry.key, entry.value = key, value
-    return model_of(nodes_with(onnx.helper.make_node("Add", ["e", "weights"], ["a"]), last="a"), tensor)
-
-
 @pytest.mark.parametrize("location", ["/etc/passwd", "../../../../../../../etc/passwd", "weights.bin"])
 def test_data_outside_the_file_is_refused_unread(tmp_path: Path, location: str) -> None:
     (tmp_path / "weights.bin").write_bytes(bytes(40))
@@ -106,17 +62,6 @@ def test_external_data_of_an_attribute_is_refused_too(tmp_path: Path) -> None:
     tensor = outside("/etc/passwd").graph.initializer[-1]
     given = onnx.helper.make_node("Constant", [], ["c"], value=tensor)
     assert "outside the file" in refusal(saved(tmp_path, model_of(nodes_with(given))))
-
-
-def subgraph() -> Any:
-    """The body of a loop that goes on for ever."""
-    info, node = onnx.helper.make_tensor_value_info, onnx.helper.make_node
-    return onnx.helper.make_graph(
-        [node("Identity", ["goes_on"], ["goes_on_again"]), node("Identity", ["v"], ["w"])],
-        "body",
-        [info("i", 7, []), info("goes_on", 9, []), info("v", 1, None)],
-        [info("goes_on_again", 9, []), info("w", 1, None)],
-    )
 
 
 def test_a_loop_that_never_ends_is_refused(tmp_path: Path) -> None:
@@ -233,18 +178,6 @@ def test_the_limit_holds_for_the_command_line_and_ends_it(tmp_path: Path) -> Non
 def test_answers_that_are_no_probabilities_are_refused(tmp_path: Path, operator: str, message: str) -> None:
     node = onnx.helper.make_node(operator, ["e"], ["x"])
     assert message in refusal(saved(tmp_path, model_of(nodes_with(node, last="x"))))
-
-
-def shaped(*shape: float) -> Any:
-    """A network that answers in a shape which onnxruntime cannot foresee: it is computed."""
-    node = onnx.helper.make_node
-    nodes = [
-        node("ReduceSum", ["zero"], ["nothing"], keepdims=0),
-        node("Add", ["nothing", "wanted"], ["floats"]),
-        node("Cast", ["floats"], ["shape"], to=7),
-        node("Reshape", ["e", "shape"], ["x"]),
-    ]
-    return model_of(nodes_with(*nodes, last="x"), constant("wanted", np.array(shape, np.float32)))
 
 
 def test_another_number_of_answers_than_of_images_is_refused(tmp_path: Path) -> None:
