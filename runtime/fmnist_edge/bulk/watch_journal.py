@@ -84,7 +84,11 @@ class Journal:
         self._file = -1
         if path is not None:
             self._file = self._opened(path)
-            self._read(path, str(folder.resolve()))
+            try:
+                self._read(path, str(folder.resolve()))
+            except BaseException:
+                self.close()
+                raise
 
     def __len__(self) -> int:
         return len(self._done)
@@ -105,6 +109,12 @@ class Journal:
         self._append({"printed": True})
         self._remember(files)
 
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Let others use the file."""
         if self._file >= 0:
@@ -114,13 +124,13 @@ class Journal:
     def _opened(self, path: Path) -> int:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
-            if not stat.S_ISREG(os.fstat(file).st_mode):
+            if path.exists() and not path.is_file():
                 raise UsageError(f"{path} is no file that can keep a state")
-            if fcntl is not None:
-                _lock(file, path)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
         except OSError as error:
             raise _unwritable(path, error) from error
+        if fcntl is not None:
+            _lock(file, path)
         return file
 
     def _read(self, path: Path, folder: str) -> None:
@@ -188,7 +198,10 @@ def _lock(file: int, path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
+        os.close(file)
         raise UsageError(f"another process watches with the state {path}") from error
+    except OSError:  # some network drives know no locks
+        return
 
 
 def _damaged(path: Path, what: object) -> FmnistEdgeError:

@@ -36,8 +36,7 @@ def watch_folder(
 
     output = Output(sys.stdout.fileno(), sys.stdout.encoding)
     how = Watch(folder, request.recursive, SETTLE if request.settle is None else request.settle)
-    with Interruption() as interruption:
-        journal = Journal(request.state, folder, output)
+    with Interruption() as interruption, Journal(request.state, folder, output) as journal:
         if request.output_format == "csv" and _wants_header(output):
             output.write(output.encoded(_text(request, options, [])))
         try:
@@ -45,8 +44,6 @@ def watch_folder(
             watch(classifier, how, journal, interruption, listener)
         except KeyboardInterrupt:
             note("")  # behind the ^C of a terminal
-        finally:
-            journal.close()
 
 
 def _wants_header(output: Output) -> bool:
