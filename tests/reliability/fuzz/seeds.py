@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 import PIL.Image
 
-from tests.reliability import png_suite
-from tests.reliability.jpeg_bombs import flat_jpeg
+from tests.runtime import png_suite
+from tests.runtime.jpeg_bombs import flat_jpeg
 from tests.runtime.pictures import encoded, garment
 
 SAMPLES: Final = Path(__file__).parents[3] / "samples"
