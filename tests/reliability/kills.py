@@ -44,22 +44,22 @@ def commands(dataset: Path, mirror: str) -> list[Command]:
     """Return the table; `mirror` is the URL of a server with the dataset's files."""
     data = {"FMNIST_DATA": str(dataset)}
     return [
-        Command("classify --output", lambda out: ["classify", *SAMPLES * 200, "--output", f"{out}/rows.txt"], 50),
+        Command("classify --output", lambda out: ["classify", *SAMPLES * 200, "--output", f"{out}/rows.txt"], 60),
         Command(
             "data fetch",
             lambda out: ["data", "fetch", "--force", "-o", str(out)],
-            60,
+            70,
             {"FMNIST_MIRRORS": mirror, "no_proxy": "127.0.0.1"},
         ),
         Command("evaluate --report", lambda out: ["evaluate", "--report", str(out)], 40, data),
         Command(
             "train",
             lambda out: ["train", "--recipe", "tutorial", "--epochs", "1", "-o", str(out)],
-            30,
+            20,
             data,
             (".fmnist-mlp.backup",),
         ),
-        Command("convert", lambda out: ["convert", str(KERAS), "-o", str(out)], 20, data),
+        Command("convert", lambda out: ["convert", str(KERAS), "-o", str(out)], 10, data),
     ]
 
 

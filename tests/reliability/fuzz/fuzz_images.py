@@ -14,7 +14,7 @@ with atheris.instrument_imports(include=["fmnist_edge", "PIL"]):
     from fmnist_edge.intake.decoding import MAX_SIDE, decode
     from fmnist_edge.intake.plain_png import read_plain_png
 
-from tests.reliability.fuzz.verdict import in_time
+from tests.reliability.fuzz.verdict import in_memory, in_time
 from tests.runtime.pictures import CODES
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -22,7 +22,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 def one_input(data: bytes) -> None:
     """Read a file as `classify` does, up to the model."""
-    with in_time():
+    with in_time(), in_memory():
         plain = read_plain_png(data)
         assert plain is None or plain.shape == (28, 28)
         try:

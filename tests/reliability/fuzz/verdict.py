@@ -1,13 +1,14 @@
-"""What an input may do: be answered, or be refused by the one error that is meant for it; within two seconds."""
+"""What an input may do: be answered, or be refused by the one error that is meant for it; within two seconds and 200 MB."""
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
+MEGABYTES: Final = 200  # beside the hundred of code, models and what onnxruntime keeps: 300 in all
 SECONDS: Final = 2.0  # of this process's processor time, which no other process on the machine can use up
 
 
@@ -25,10 +26,27 @@ def in_time() -> Iterator[None]:
         raise HangError(f"{taken:.1f} s")
 
 
-def raise_on_alarm() -> None:
-    """Let what never comes back become an error as well."""
+class MemoryHogError(Exception):
+    """An input took too much memory."""
 
-    def ring(*_: object) -> None:
-        raise HangError("no end")
 
-    signal.signal(signal.SIGVTALRM, ring)
+@contextmanager
+def in_memory() -> Iterator[None]:
+    """Raise MemoryHogError if the block takes more than MEGABYTES at its peak, where the system can tell (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak becomes what is taken now (proc(5))
+    except OSError:
+        yield
+        return
+    before = _peak()
+    yield
+    taken = _peak() - before
+    if taken > MEGABYTES:
+        raise MemoryHogError(f"{taken:.0f} MB")
+
+
+def _peak() -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
