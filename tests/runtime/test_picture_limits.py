@@ -89,6 +89,16 @@ def test_a_picture_of_any_shape_is_averaged_as_it_would_be_in_one_piece(size: tu
     assert np.abs(np.asarray(decode(image).convert("L")).astype(int) - expected).max() <= 2
 
 
+def test_transparency_that_was_laid_on_its_ground_is_not_handed_on() -> None:
+    """It would be applied to the picture once more, and Pillow would warn of it."""
+    palette = PIL.Image.new("P", (1500, 1500), 1)
+    palette.putpalette([0, 0, 200, 0, 90, 0])
+    picture = decode(encoded(palette, "PNG", transparency=b"\xff\x00"))
+    assert "transparency" not in picture.info
+    assert np.array_equal(np.asarray(decode(picture)), np.asarray(picture))
+    assert (np.asarray(picture) == 255).all()
+
+
 def test_the_limit_is_the_callers_to_choose() -> None:
     picture = PIL.Image.new("L", (200, 100))
     with pytest.raises(ImageError, match="more than 19,999 pixels"):

@@ -97,6 +97,6 @@ def _eight_bit(image: PIL.Image.Image, shift: int) -> PIL.Image.Image:
 
 
 def _with_info(image: PIL.Image.Image, source: PIL.Image.Image) -> PIL.Image.Image:
-    """Hand on what the file says of its picture: orientation, profile."""
-    image.info.update(source.info)
+    """Hand on what the file says of its picture: orientation, profile. Not its transparency, which is in the pixels."""
+    image.info.update({key: value for key, value in source.info.items() if key != "transparency"})
     return image

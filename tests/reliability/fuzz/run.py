@@ -61,7 +61,8 @@ def fuzz(target: Target, *, runs: int | None, seconds: int | None, seed: int, se
     count = _write_seeds(corpus, seeds, target.largest)
     limits = [f"-runs={runs}"] if runs is not None else [f"-max_total_time={seconds}"]
     command = [sys.executable, "-m", f"tests.reliability.fuzz.fuzz_{target.name}", *limits, f"-seed={seed}"]
-    command += [f"-max_len={target.largest}", f"-timeout={_STUCK_SECONDS}", f"-rss_limit_mb={_MEMORY_MB}"]
+    command += [f"-max_len={target.largest}", f"-rss_limit_mb={_MEMORY_MB}"]
+    command += [f"-timeout={_STUCK_SECONDS}", f"-report_slow_units={_STUCK_SECONDS}"]
     command += [f"-artifact_prefix={found}/", "-print_final_stats=1", "-verbosity=1", str(corpus)]
     log = BUILD / target.name / "log.txt"
     with log.open("wb") as file:

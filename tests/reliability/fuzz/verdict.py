@@ -1,4 +1,4 @@
-"""What an input may do: be answered, or be refused by the one error that is meant for it; within two seconds and 200 MB."""
+"""What an input may do: be answered, or refused by the one error meant for it; within two seconds and 200 MB."""
 
 from __future__ import annotations
 
