@@ -9,6 +9,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 SCRIPT: Final = str(Path(sys.executable).with_name("fmnist-edge"))
+# A process counts what its parent had when it was begun as its own peak: so one that has nothing begins it.
+_BETWEEN: Final = """
+import os, resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+os.write(int(sys.argv[1]), str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss).encode())
+sys.exit(code)
+"""
 
 
 class Done(NamedTuple):
@@ -23,11 +30,11 @@ class Done(NamedTuple):
 
 def run(*arguments: str) -> Done:
     """Run the command line and wait for it."""
-    with subprocess.Popen([SCRIPT, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        output, told = process.stdout.read(), process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+    reading, writing = os.pipe()
+    command = [sys.executable, "-S", "-E", "-c", _BETWEEN, str(writing), SCRIPT, *arguments]
+    done = subprocess.run(command, capture_output=True, pass_fds=[writing])
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        peak = int(pipe.read())
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes there, KiB elsewhere
-    return Done(process.returncode, output, told, usage.ru_maxrss * unit / 1e6)
+    return Done(done.returncode, done.stdout, done.stderr, peak * unit / 1e6)

@@ -20,11 +20,12 @@ QUICK = (
     "noise.png",
     "deeper-grey.tiff",
     "progressive.jpg",
-    "phone-lossless.webp",
+    "phone-transparent.webp",
     "phone-transparent.avif",
     "three-scans.jpg",
 )
 REFUSED = {
+    "phone-lossless.webp",
     "float.tiff",
     "transparent.tiff",
     "transparent.bmp",
