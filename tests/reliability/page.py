@@ -11,9 +11,9 @@ PAGE: Final = FOLDER.parent / "reliability.md"
 _HEAD: Final = """\
 # What was fed to it, and what broke
 
-Written by `make reliability` from the records in [reliability/](reliability/), which the long tests write: `make stress`
-and `make fuzz`. Each row is a test that fails when what protects against it is taken away; most have a quick form that
-runs with all other tests.
+Written by `make reliability` from the records in [reliability/](reliability/), which the long tests keep: `make stress`
+and `make fuzz`. Each row is a test that fails when its protection is taken away; most have a quick form that runs with
+all other tests.
 
 | what was tried | how often | lost | seed | run by |
 | --- | ---: | ---: | ---: | --- |
@@ -41,11 +41,12 @@ def _verdict(records: list[dict[str, Any]]) -> str:
 
 
 def _detail(record: dict[str, Any]) -> str:
-    found = "; ".join(
-        f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}"
-        for name, value in record["found"].items()
-    )
+    found = "; ".join(f"{name}: {_shown(value)}" for name, value in record["found"].items())
     return f"- **{record['what']}**: {found}.\n" if found else ""
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _machines(records: list[dict[str, Any]]) -> str:
