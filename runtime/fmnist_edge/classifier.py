@@ -138,7 +138,7 @@ class Classifier:
         """
         if isinstance(image, (str, os.PathLike)):
             image = read_file(image)
-        if self.route != "photo" and isinstance(image, bytes):
+        if self.route != "photo" and self.max_pixels >= IMAGE_SIDE**2 and isinstance(image, bytes):
             pixels = read_plain_png(image)
             if pixels is not None:
                 return on_dark(pixels)

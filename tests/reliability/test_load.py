@@ -48,9 +48,9 @@ def faults(done: Run, total: int) -> list[str]:
 
 
 @linux_only
-def test_a_list_of_five_thousand_is_answered_row_by_row_in_flat_memory(tmp_path: Path, broken: Path) -> None:
-    total = 5000
-    done = run_list(mixed(write_images(tmp_path, 200), broken, total, 250, 100), total)
+def test_a_list_of_ten_thousand_is_answered_row_by_row_in_flat_memory(tmp_path: Path, broken: Path) -> None:
+    total = 10_000  # of which the first tenth has all ten photos
+    done = run_list(mixed(write_images(tmp_path, 200), broken, total, 100, 100), total)
     assert faults(done, total) == []
     assert done.code == 1  # of the broken one
 
@@ -147,14 +147,15 @@ def test_many_processes_and_threads_for_the_record() -> None:
 def test_an_interrupt_ends_within_a_second_of_work_and_what_was_done_is_printed() -> None:
     """A second of the process's own time: what others on the machine take does not count."""
     inputs = [*SAMPLES, str(SCENES[0])] * 400
-    process = subprocess.Popen([SCRIPT, "classify", *inputs], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None
-    rows = [process.stdout.readline() for _ in range(50)]
-    before = _used_seconds(process.pid)
-    process.send_signal(signal.SIGINT)
-    rest, told = process.stdout.read(), process.stderr.read() if process.stderr else b""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with subprocess.Popen([SCRIPT, "classify", *inputs], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        rows = [process.stdout.readline() for _ in range(50)]
+        before = _used_seconds(process.pid)
+        process.send_signal(signal.SIGINT)
+        rest, told = process.stdout.read(), process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     assert usage.ru_utime + usage.ru_stime - before < 1
     assert (process.returncode, told.strip()) == (1, b"Aborted!")
     lines = [*rows, *rest.splitlines(keepends=True)]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_edge.bulk.result import Result
-from fmnist_edge.bulk.walking import Found, Input, expand
+from fmnist_edge.bulk.walking import PAUSE, Found, Input, expand
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.errors import ImageError
 from fmnist_edge.intake.image_files import read_stream
@@ -51,7 +51,8 @@ def classify_all(
     it is an error. An input that cannot be classified yields its ImageError; the others go on.
     `on_answer` is called with path, decoded picture and prediction of each image, before its Result comes.
     """
-    for batch in _batches(_loaded(classifier, found, on_answer) for found in expand(inputs, recursive=recursive)):
+    found = expand(inputs, recursive=recursive)
+    for batch in _batches(None if one is PAUSE else _loaded(classifier, one, on_answer) for one in found):
         yield from _classified(classifier, batch, on_answer)
 
 
@@ -78,12 +79,13 @@ def _picture(source: str | bytes, max_pixels: int) -> PIL.Image.Image:
     return decode(source, max_pixels=max_pixels)
 
 
-def _batches(items: Iterable[_Loaded]) -> Iterator[list[_Loaded]]:
+def _batches(items: Iterable[_Loaded | None]) -> Iterator[list[_Loaded]]:
     batch: list[_Loaded] = []
     begun = time.monotonic()
     for item in items:
-        batch.append(item)
-        if len(batch) >= BATCH or time.monotonic() - begun > PATIENCE:
+        if item is not None:
+            batch.append(item)
+        if item is None or len(batch) >= BATCH or time.monotonic() - begun > PATIENCE:
             yield batch
             batch, begun = [], time.monotonic()
     if batch:

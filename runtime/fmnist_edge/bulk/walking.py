@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from fmnist_edge.errors import ImageError
 
@@ -19,16 +19,18 @@ class Found(NamedTuple):
     """Why a folder could not be listed."""
 
 
+PAUSE: Final = Found("")
+"""Among inputs: no more of them is at hand just now, so what waits for company should not."""
 Input: TypeAlias = str | os.PathLike[str] | Found
 
 
 def expand(inputs: Iterable[Input], *, recursive: bool = False) -> Iterator[Found]:
     """Yield the inputs in their order; with `recursive`, the files of a folder in its place."""
     for item in inputs:
-        if isinstance(item, Found):
+        if item is PAUSE or (isinstance(item, Found) and item.error):
             yield item
             continue
-        path = os.fspath(item)
+        path = item.path if isinstance(item, Found) else os.fspath(item)
         if recursive and Path(path).is_dir():
             yield from walk(path)
         else:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fmnist_edge.bulk.result import Result
 from fmnist_edge.bulk.streaming import STANDARD_INPUT, classify_all
-from fmnist_edge.bulk.walking import Found, Input, expand
+from fmnist_edge.bulk.walking import PAUSE, Found, Input, expand
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.errors import FmnistEdgeError
@@ -53,7 +53,7 @@ def classify_with_workers(
     # Not fork: this process may run threads of onnxruntime's, which a forked child would miss.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (classifier,))
     begun: deque[tuple[list[Found], Future[_Packed]]] = deque()
-    found = expand(inputs, recursive=recursive)
+    found = (one for one in expand(inputs, recursive=recursive) if one is not PAUSE)
     try:
         while chunk := list(islice(found, CHUNK)):
             begun.append((chunk, pool.submit(_classify_chunk, [one.path for one in chunk if not _stays(one)])))
