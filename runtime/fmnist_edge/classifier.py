@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -14,10 +15,11 @@ from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
 from fmnist_edge.errors import ImageError, UsageError
 from fmnist_edge.intake.ground import on_dark
 from fmnist_edge.intake.image_files import read_file
+from fmnist_edge.intake.limits import MAX_PIXELS
 from fmnist_edge.intake.plain_png import read_plain_png
 from fmnist_edge.model_file.bound_session import BoundSession
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
-from fmnist_edge.model_file.session import kind_of, open_session
+from fmnist_edge.model_file.session import failed_run, kind_of, open_session
 from fmnist_edge.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -39,18 +41,27 @@ class Classifier:
     Safe to share between threads; pickles as its arguments, so every process makes sessions of its own.
     """
 
-    def __init__(self, model: str | os.PathLike[str] | None = None, *, threads: int = 1, route: Route = "auto") -> None:
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        threads: int = 1,
+        route: Route = "auto",
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
         """Open `model`, or both embedded ones, with `threads` onnxruntime threads.
 
         `route` "auto" takes 28x28 grey pictures for images of the dataset and all others for photos; "photo" and
-        "dataset" take all for one. A `model` of one kind knows one route only.
+        "dataset" take all for one. A `model` of one kind knows one route only. Pictures of more than `max_pixels`
+        are refused (see `decode`).
         Raises ModelError if the file is missing, is no ONNX model, or breaks its contract; UsageError for a route
         that the model does not know.
         """
         self.path = Path(model) if model is not None else EMBEDDED_CLASSIFIER
         self.threads = threads
+        self.max_pixels = max_pixels
         self.labels: tuple[str, ...] = LABELS
-        self._arguments = (model, threads, route)
+        self._arguments = (model, threads, route, max_pixels)
         self._lock = threading.Lock()
         self._photo_model: PhotoModel | None = None
         self._session: Any = None
@@ -68,7 +79,7 @@ class Classifier:
         if route not in ("auto", only):
             raise UsageError(f"{self.path} classifies {_WHAT[only]} only; choose another model for the route '{route}'")
         if only == "photo":
-            self._photo_model = _open_photo_model(self.path, self.threads)
+            self._photo_model = _open_photo_model(self.path, self.threads, session)
         else:
             self._session = session
         return only
@@ -89,13 +100,24 @@ class Classifier:
         if self._session is None:
             raise UsageError("this classifier takes photos only: use classify()")
         if len(images) == 1:
-            return self._bound_session().run(images)
+            return self._run_one(images)
         if len(images) <= CHUNK:
             return self._run(images)
         return np.concatenate([self._run(images[at : at + CHUNK]) for at in range(0, len(images), CHUNK)])
 
+    def _run_one(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        try:
+            return self._bound_session().run(images)
+        except Exception as error:
+            raise failed_run(self.path, error) from error
+
     def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        probabilities: NDArray[np.float32] = self._session.run(self._outputs, {INPUT_NAME: images})[0]
+        try:
+            probabilities: NDArray[np.float32] = self._session.run(self._outputs, {INPUT_NAME: images})[0]
+        except Exception as error:
+            raise failed_run(self.path, error) from error
+        if len(probabilities) != len(images):
+            raise failed_run(self.path, ValueError(f"{len(probabilities)} answers for {len(images)} images"))
         return probabilities
 
     def classify(self, image: ImageSource) -> Prediction:
@@ -110,22 +132,26 @@ class Classifier:
         return Prediction(self.predict(begun[None])[0], self.labels, begun)
 
     def begin(self, image: ImageSource) -> NDArray[np.uint8] | Prediction:
-        """Return an image of the dataset ready for `predict`, uint8 [28, 28], or the answer for a photo.
+        """Return an image of the dataset ready for `predict`, uint8 [28, 28], or the answer for any other picture.
 
         So that callers with many images can run those of the dataset in batches. Raises ImageError.
         """
         if isinstance(image, (str, os.PathLike)):
             image = read_file(image)
-        if self.route != "photo" and isinstance(image, bytes):
+        if self.route != "photo" and self.max_pixels >= IMAGE_SIDE**2 and isinstance(image, bytes):
             pixels = read_plain_png(image)
             if pixels is not None:
                 return on_dark(pixels)
-        from fmnist_edge.images import decode, fit  # not above: plain images of the dataset can do without
+        # Not above: plain images of the dataset can do without.
+        from fmnist_edge.images import decode, fit, is_first_of_several
 
-        picture = decode(image)
+        picture = decode(image, max_pixels=self.max_pixels)
+        first = is_first_of_several(picture)
         if self.route == "dataset" or (self.route == "auto" and looks_like_the_dataset(picture)):
-            return fit(picture)
-        return self._photos().classify(np.asarray(picture.convert("RGB")))
+            fitted = fit(picture)
+            return Prediction(self.predict(fitted[None])[0], self.labels, fitted, None, 0.0, first) if first else fitted
+        prediction = self._photos().classify(np.asarray(picture.convert("RGB")))
+        return replace(prediction, first_of_several=True) if first else prediction
 
     def _bound_session(self) -> BoundSession:
         """Return this thread's buffers for one image."""
@@ -151,10 +177,10 @@ class Classifier:
 _WHAT = {"photo": "photos", "dataset": "28x28 images"}
 
 
-def _open_photo_model(path: Path, threads: int) -> PhotoModel:
+def _open_photo_model(path: Path, threads: int, session: Any = None) -> PhotoModel:
     from fmnist_edge.photo_model import PhotoModel  # not above: it is of no use before the first photo
 
-    return PhotoModel(path, threads=threads)
+    return PhotoModel(path, threads=threads, session=session)
 
 
 def looks_like_the_dataset(picture: PIL.Image.Image) -> bool:
@@ -167,8 +193,8 @@ def looks_like_the_dataset(picture: PIL.Image.Image) -> bool:
     return bool((channels == channels[..., :1]).all())
 
 
-def _reopen(model: str | os.PathLike[str] | None, threads: int, route: Route) -> Classifier:
-    return Classifier(model, threads=threads, route=route)
+def _reopen(model: str | os.PathLike[str] | None, threads: int, route: Route, max_pixels: int) -> Classifier:
+    return Classifier(model, threads=threads, route=route, max_pixels=max_pixels)
 
 
 def _wrong_array(images: object) -> ImageError:

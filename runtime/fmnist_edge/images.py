@@ -9,10 +9,10 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from fmnist_edge.contract import IMAGE_SIDE
-from fmnist_edge.intake.decoding import ImageSource, decode
+from fmnist_edge.intake.decoding import SEVERAL_FRAMES, ImageSource, decode
 from fmnist_edge.intake.ground import on_dark
 
-__all__ = ["ImageSource", "decode", "fit", "load_image"]
+__all__ = ["ImageSource", "decode", "fit", "is_first_of_several", "load_image"]
 
 # The ground's level is this percentile of the outermost pixels: low, since large garments cover most of them.
 # Measured on the training images: it is above 0 for 3 of 60,000 (at most 11); the median is for 65 (up to 163).
@@ -29,6 +29,11 @@ def load_image(source: ImageSource) -> NDArray[np.uint8]:
     Raises ImageError (see `decode` for its codes).
     """
     return fit(decode(source))
+
+
+def is_first_of_several(picture: PIL.Image.Image) -> bool:
+    """Tell whether a decoded picture is the first of several frames: of an animation, or of pages that were scanned."""
+    return bool(picture.info.get(SEVERAL_FRAMES))
 
 
 def fit(picture: PIL.Image.Image) -> NDArray[np.uint8]:

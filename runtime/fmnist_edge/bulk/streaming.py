@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_edge.bulk.result import Result
-from fmnist_edge.bulk.walking import Found, expand
+from fmnist_edge.bulk.walking import PAUSE, Found, Input, expand
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.errors import ImageError
 from fmnist_edge.intake.image_files import read_stream
@@ -41,7 +40,7 @@ _Loaded: TypeAlias = tuple[str, _Waiting | Prediction | ImageError]
 
 def classify_all(
     classifier: Classifier,
-    inputs: Iterable[str | os.PathLike[str]],
+    inputs: Iterable[Input],
     *,
     recursive: bool = False,
     on_answer: OnAnswer | None = None,
@@ -52,7 +51,8 @@ def classify_all(
     it is an error. An input that cannot be classified yields its ImageError; the others go on.
     `on_answer` is called with path, decoded picture and prediction of each image, before its Result comes.
     """
-    for batch in _batches(_loaded(classifier, found, on_answer) for found in expand(inputs, recursive=recursive)):
+    found = expand(inputs, recursive=recursive)
+    for batch in _batches(None if one is PAUSE else _loaded(classifier, one, on_answer) for one in found):
         yield from _classified(classifier, batch, on_answer)
 
 
@@ -62,7 +62,7 @@ def _loaded(classifier: Classifier, found: Found, on_answer: OnAnswer | None) ->
         return found.path, found.error
     try:
         source = read_stream(sys.stdin.buffer) if found.path == STANDARD_INPUT else found.path
-        picture = _picture(source) if on_answer else None
+        picture = _picture(source, classifier.max_pixels) if on_answer else None
         begun = classifier.begin(source if picture is None else picture)
     except ImageError as error:
         return found.path, error
@@ -73,18 +73,19 @@ def _loaded(classifier: Classifier, found: Found, on_answer: OnAnswer | None) ->
     return found.path, begun
 
 
-def _picture(source: str | bytes) -> PIL.Image.Image:
+def _picture(source: str | bytes, max_pixels: int) -> PIL.Image.Image:
     from fmnist_edge.intake.decoding import decode  # not above: without `on_answer`, plain images need no Pillow
 
-    return decode(source)
+    return decode(source, max_pixels=max_pixels)
 
 
-def _batches(items: Iterable[_Loaded]) -> Iterator[list[_Loaded]]:
+def _batches(items: Iterable[_Loaded | None]) -> Iterator[list[_Loaded]]:
     batch: list[_Loaded] = []
     begun = time.monotonic()
     for item in items:
-        batch.append(item)
-        if len(batch) >= BATCH or time.monotonic() - begun > PATIENCE:
+        if item is not None:
+            batch.append(item)
+        if item is None or len(batch) >= BATCH or time.monotonic() - begun > PATIENCE:
             yield batch
             batch, begun = [], time.monotonic()
     if batch:

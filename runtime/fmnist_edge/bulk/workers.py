@@ -6,21 +6,20 @@ Measured for a folder of the dataset's PNG files, nine tenths of the time goes i
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_edge.bulk.result import Result
 from fmnist_edge.bulk.streaming import STANDARD_INPUT, classify_all
-from fmnist_edge.bulk.walking import Found, expand
+from fmnist_edge.bulk.walking import PAUSE, Found, Input, expand
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.errors import FmnistEdgeError
@@ -45,7 +44,7 @@ class _Packed(NamedTuple):
 
 
 def classify_with_workers(
-    classifier: Classifier, inputs: Iterable[str | os.PathLike[str]], workers: int, *, recursive: bool = False
+    classifier: Classifier, inputs: Iterable[Input], workers: int, *, recursive: bool = False
 ) -> Iterator[Result]:
     """Do as `streaming.classify_all` does, in `workers` processes with a copy of the classifier each.
 
@@ -54,7 +53,7 @@ def classify_with_workers(
     # Not fork: this process may run threads of onnxruntime's, which a forked child would miss.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (classifier,))
     begun: deque[tuple[list[Found], Future[_Packed]]] = deque()
-    found = expand(inputs, recursive=recursive)
+    found = (one for one in expand(inputs, recursive=recursive) if one is not PAUSE)
     try:
         while chunk := list(islice(found, CHUNK)):
             begun.append((chunk, pool.submit(_classify_chunk, [one.path for one in chunk if not _stays(one)])))
@@ -87,13 +86,18 @@ def _classify_chunk(paths: list[str]) -> _Packed:
     """Classify files in a worker process."""
     results = list(classify_all(_classifier, paths))
     predictions = [result.prediction for result in results]
-    rows = [one for one in predictions if one and one.mask is None]
+    rows = [one for one in predictions if _is_row(one)]
     images = [one.image for one in rows if one.image is not None]
     return _Packed(
         np.array([one.probabilities for one in rows], np.float32).reshape(-1, len(LABELS)),
         np.array(images, np.uint8).reshape(-1, IMAGE_SIDE, IMAGE_SIDE),
-        {place: results[place] for place, one in enumerate(predictions) if not one or one.mask is not None},
+        {place: results[place] for place, one in enumerate(predictions) if not _is_row(one)},
     )
+
+
+def _is_row(prediction: Prediction | None) -> TypeGuard[Prediction]:
+    """Tell whether an answer is all in its row of probabilities and pixels."""
+    return prediction is not None and prediction.mask is None and not prediction.first_of_several
 
 
 def _results(classifier: Classifier, chunk: list[Found], future: Future[_Packed]) -> Iterator[Result]:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import click
 
 from fmnist_edge.bulk.result import DEFAULT_TOP_K, Result, shown_label
+from fmnist_edge.cli.printable import printable
 from fmnist_edge.contract import UNSURE
 from fmnist_edge.prediction import Prediction
 
@@ -101,23 +102,6 @@ def _csv_line(values: Iterable[object]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(values)
     return line.getvalue()
-
-
-def printable(text: str) -> str:
-    """Return text that is safe on a terminal and in one line.
-
-    Control characters, line ends, invisible marks and undecodable bytes become escapes such as \\n, \\x1b, \\u202e
-    and \\xff.
-    """
-    if text.isprintable():  # most are, and a character at a time is slow
-        return text
-    return "".join(character if character.isprintable() else _escape(character) for character in text)
-
-
-def _escape(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte that was not UTF-8 (PEP 383)
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
 
 
 ROWS: Final[dict[str, Callable[[Iterable[Result], RowOptions], Iterator[str]]]] = {

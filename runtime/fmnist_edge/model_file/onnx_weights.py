@@ -6,7 +6,6 @@ those of onnx.proto (github.com/onnx/onnx), in the wire format of protobuf.dev/p
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,8 @@ from numpy.typing import NDArray
 
 from fmnist_edge.contract import IMAGE_SIDE
 from fmnist_edge.errors import ModelError
+from fmnist_edge.model_file.protobuf import Fields as _Fields
+from fmnist_edge.model_file.protobuf import fields_of as _fields
 
 PIXELS: Final = IMAGE_SIDE * IMAGE_SIDE
 _DTYPES: Final[dict[int, np.dtype[Any]]] = {
@@ -23,7 +24,8 @@ _DTYPES: Final[dict[int, np.dtype[Any]]] = {
     2: np.dtype("u1"),
     3: np.dtype("i1"),
 }  # TensorProto.DataType
-_Fields = dict[int, list[Any]]
+# What reading a file whose fields are of any number and type can raise.
+_UNREADABLE: Final = (OSError, LookupError, ValueError, TypeError, AttributeError)
 
 
 def first_layer(model: Path) -> NDArray[np.float64]:
@@ -35,14 +37,17 @@ def first_layer(model: Path) -> NDArray[np.float64]:
         graph = _fields(_fields(model.read_bytes())[7][0])
         tensors = dict(_tensor(_fields(raw)) for raw in graph[5])
         nodes = [_fields(raw) for raw in graph[1]]
-    except (OSError, IndexError, ValueError) as error:
-        raise ModelError(f"cannot read the weights of {model}: {error}") from error
-    found = [name for name, values in tensors.items() if values is not None and values.shape[:1] == (PIXELS,)]
+        found = [name for name, values in tensors.items() if values is not None and values.shape[:1] == (PIXELS,)]
+        scales = [_scale(name, nodes, tensors) for name in found[:1]]
+    except _UNREADABLE as error:
+        raise ModelError(f"cannot read the weights of {model}: {error!r}") from error
     if not found:
         raise ModelError(f"{model} has no layer of {PIXELS} inputs stored as float32 or int8")
     values = tensors[found[0]]
     assert values is not None
-    scaled: NDArray[np.float64] = values.astype(np.float64) * _scale(found[0], nodes, tensors)
+    if values.ndim != 2 or np.size(scales[0]) not in (1, values.shape[1]):
+        raise ModelError(f"{model} has a first layer of another form than [{PIXELS}, units]")
+    scaled: NDArray[np.float64] = values.astype(np.float64) * np.asarray(scales[0], np.float64).reshape(-1)
     return scaled.T.reshape(-1, IMAGE_SIDE, IMAGE_SIDE)
 
 
@@ -82,39 +87,3 @@ def _tensor(fields: _Fields) -> tuple[str, NDArray[Any] | None]:
     dtype, shape = _DTYPES.get(fields[2][0]), [int(size) for size in fields[1]]
     values = np.frombuffer(fields[9][0], dtype).reshape(shape) if dtype is not None and fields[9] else None
     return fields[8][0].decode(), values
-
-
-def _fields(data: bytes) -> _Fields:
-    """Return a message's fields by number, each with all its values."""
-    fields: _Fields = defaultdict(list)
-    for number, value in _parsed(data):
-        fields[number].append(value)
-    return fields
-
-
-def _parsed(data: bytes) -> Iterator[tuple[int, Any]]:
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            value, at = _varint(data, at)
-            yield number, value
-            continue
-        if wire == 2:
-            size, at = _varint(data, at)
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
-        else:
-            raise ValueError(f"wire type {wire} is none of an ONNX file")
-        yield number, data[at : at + size]
-        at += size
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value, shift, at = value | (byte & 0x7F) << shift, shift + 7, at + 1
-        if byte < 0x80:
-            return value, at
