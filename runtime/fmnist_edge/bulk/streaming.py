@@ -16,7 +16,7 @@ from fmnist_edge.bulk.result import Result
 from fmnist_edge.bulk.walking import Found, expand
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.errors import ImageError
-from fmnist_edge.intake.decoding import decode
+from fmnist_edge.intake.decoding import ImageSource, decode
 from fmnist_edge.intake.image_files import read_stream
 from fmnist_edge.prediction import Prediction
 
@@ -52,6 +52,28 @@ def classify_all(
     """
     for batch in _batches(_loaded(classifier, found, on_answer) for found in expand(inputs, recursive=recursive)):
         yield from _classified(classifier, batch, on_answer)
+
+
+def classify_sources(
+    classifier: Classifier, sources: Iterable[tuple[str, ImageSource | ImageError]]
+) -> Iterator[Result]:
+    """Classify images that come from anywhere, each with the path that its Result shall bear, in the order given.
+
+    An ImageError in an image's place becomes its Result. The answers are those of `classify_all`.
+    """
+    for batch in _batches(_begun(classifier, path, source) for path, source in sources):
+        yield from _classified(classifier, batch, None)
+
+
+def _begun(classifier: Classifier, path: str, source: ImageSource | ImageError) -> _Loaded:
+    if isinstance(source, ImageError):
+        return path, source
+    try:
+        picture = decode(source)
+        begun = classifier.begin(picture)
+    except ImageError as error:
+        return path, error
+    return path, begun if isinstance(begun, Prediction) else _Waiting(picture, begun)
 
 
 def _loaded(classifier: Classifier, found: Found, on_answer: OnAnswer | None) -> _Loaded:
