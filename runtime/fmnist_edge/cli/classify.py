@@ -15,9 +15,11 @@ from fmnist_edge.cli.options import (
     common_options,
     is_debugging,
     is_verbose,
+    min_confidence_option,
     model_option,
     note,
     output_file_option,
+    route_option,
     shows_progress,
     threads_option,
     wanted_color,
@@ -48,21 +50,8 @@ if TYPE_CHECKING:
     metavar="N",
     help="Show the N best classes.  [default: 1 in text, 3 in the other forms]",
 )
-@click.option(
-    "--min-confidence",
-    type=click.FloatRange(0, 1),
-    metavar="P",
-    help="Call the label `unsure` if its probability is below P, 0..1.  [default: 0 for images of the dataset, "
-    "the photo model's own threshold for photos]",
-)
-@click.option(
-    "--as",
-    "route",
-    type=click.Choice(["auto", "photo", "dataset"]),
-    default="auto",
-    show_default=True,
-    help="Take all images for photos, or for images of the dataset; auto takes 28x28 grey ones for the dataset's.",
-)
+@min_confidence_option
+@route_option
 @click.option(
     "--save-input",
     "explanations",
@@ -95,7 +84,7 @@ def command(
     Prints a row for each, in the order given. An input that cannot be classified gets an error row, the others go
     on, and the exit code is 1.
     """
-    _check(inputs, recursive, min_confidence)
+    _check(inputs, recursive)
     if show and output_format != "text":
         raise click.UsageError("--show goes with --format text: the other forms are for machines.")
     from fmnist_edge.bulk.streaming import classify_all
@@ -121,14 +110,12 @@ def _show(wanted: bool, output: Path | None) -> Show | None:
     return "blocks" if output is None and (sys.stdout.isatty() if colour is None else colour) else "plain"
 
 
-def _check(inputs: tuple[str, ...], recursive: bool, min_confidence: float | None) -> None:
+def _check(inputs: tuple[str, ...], recursive: bool) -> None:
     """Refuse what contradicts itself or can have no effect."""
     if inputs.count("-") > 1:
         raise click.UsageError("Standard input (-) can be read only once.")
     if recursive and all(_is_no_folder(path) for path in inputs):
         raise click.UsageError("-r has no effect: none of the inputs is a folder.")
-    if min_confidence != min_confidence:
-        raise click.UsageError("--min-confidence must be a number, 0..1.")
 
 
 def _saver(folder: Path, min_confidence: float | None) -> OnAnswer:
