@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from fmnist_edge.classifier import Route
     from fmnist_edge.lake.job import Job
     from fmnist_edge.lake.pipeline import Done
-    from fmnist_edge.lake.running import Progress
+    from fmnist_edge.lake.progress import Progress
 
 
 @click.command("classify-lake")
@@ -67,7 +68,7 @@ def command(
     """
     _require_extra()
     from fmnist_edge.lake.job import make_job
-    from fmnist_edge.lake.running import failed_before, prepare
+    from fmnist_edge.lake.progress import check_complete, failed_before, prepare
 
     job = make_job(sources, destination, column, model, route=route, top_k=top_k, min_confidence=min_confidence)
     progress = prepare(job, part_size)
@@ -75,14 +76,14 @@ def command(
     _tell(progress)
     if progress.left:
         _run(job, progress, address, workers, tally, debug=is_debugging(ctx))
+    else:
+        check_complete(job, progress.plan)
     _sum_up(job, progress, tally)
     if tally.failed:
         ctx.exit(EXIT_FAILED)
 
 
 def _require_extra() -> None:
-    from importlib.util import find_spec
-
     for module in ("ray", "pyarrow"):
         if find_spec(module) is None:
             raise MissingExtraError("classify-lake", "ray", module)
@@ -113,9 +114,16 @@ def _run(job: Job, progress: Progress, address: str | None, workers: int | None,
 
 
 def _tell(progress: Progress) -> None:
-    plan = progress.plan
-    done = f"; {len(progress.written)} of them are done already" if progress.written else ""
-    note(f"{plan.inputs:,} images in {plan.parts:,} parts{done}.")
+    plan, done = progress.plan, len(progress.written)
+    if not plan.inputs:
+        note("No files found.")
+        return
+    before = f", {done:,} of which {'is' if done == 1 else 'are'} done already" if done else ""
+    note(f"{_counted(plan.inputs, 'image')} in {_counted(plan.parts, 'part')}{before}.")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _sum_up(job: Job, progress: Progress, tally: _Tally) -> None:

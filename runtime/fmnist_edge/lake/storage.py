@@ -61,7 +61,7 @@ def open_place(uri: str) -> Place:
     try:
         filesystem, path = fs.FileSystem.from_uri(_impatient(uri))
     except (ValueError, TypeError) as error:
-        raise UsageError(f"cannot open {shown}: {reason(error)}") from error
+        raise UsageError(f"cannot open {shown}: {reason(error).replace(uri, shown)}") from error
     except OSError as error:
         raise DataError(f"cannot open {shown}: {reason(error)}") from error
     return Place(filesystem, path, shown)
