@@ -11,5 +11,6 @@ from pyarrow import parquet
 
 def table(path: Path, /, group: int | None = None, **columns: list[Any]) -> Path:
     """Write columns to a Parquet file, with `group` rows in a row group."""
+    path.parent.mkdir(exist_ok=True)
     parquet.write_table(pyarrow.table(columns), path, row_group_size=group)
     return path

@@ -22,7 +22,11 @@ from fmnist_edge.intake.quiet_pillow import quiet_standard_error
 from fmnist_edge.lake.storage import reason
 
 OBJECT_STORE_BYTES: Final = 100 * 2**20  # Ray's least is 75 MB; what passes through it here are numbers of parts
-PATIENCE: Final = 10  # seconds for an address to answer at all; Ray itself would wait without end
+PATIENCE: Final = 10  # seconds for an address to answer; Ray itself would wait without end
+# What a gRPC server is greeted with and greets back with (RFC 9113: the preface of section 3.4, a SETTINGS frame of
+# section 6.5): a length of 3 bytes, the type, flags, and stream 0 in 4.
+_GREETING: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_SETTINGS: Final = 4
 _LONGEST_TEMPORARY: Final = 20  # characters; Ray adds some 70 for its sockets, whose paths may have 103 on macOS
 
 
@@ -46,8 +50,15 @@ def connected(address: str | None, workers: int | None, *, loud: bool = False) -
                 _start(workers or _cores(), stack, loud)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             where = f"at {address}" if address else "on this machine"
-            raise ClusterError(f"no Ray cluster {where}: {reason(error)}") from error
+            raise ClusterError(f"no Ray cluster {where}: {_reason(error)}") from error
         yield int(ray.cluster_resources().get("CPU", 0))
+
+
+def _reason(error: Exception) -> str:
+    """Say why there is no connection; of a missing token only the cause of the error tells, in many lines."""
+    if "InvalidAuthToken" in f"{error} {error.__cause__}":
+        return "it wants its token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or the file ~/.ray/auth_token"
+    return reason(error)
 
 
 def _init(loud: bool, **arguments: Any) -> None:
@@ -88,10 +99,16 @@ def _temporary_folder() -> str:
 
 
 def _require_answer(address: str) -> None:
-    """Raise OSError unless somebody listens at host:port or ray://host:port."""
+    """Raise OSError unless a server of Ray's kind answers at host:port or ray://host:port."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+    if not (colon and port.isdigit()):
+        return  # "auto", or what ray.init will refuse
+    with socket.create_connection((host.strip("[]"), int(port)), PATIENCE) as connection:
+        if os.environ.get("RAY_USE_TLS", "0") == "0":
+            connection.sendall(_GREETING)
+            answer = connection.recv(9)
+            if len(answer) < 4 or answer[3] != _SETTINGS:
+                raise ConnectionError("what answers is no Ray cluster")
 
 
 def _cores() -> int:

@@ -55,9 +55,7 @@ def classify_parts(job: Job, parts: Sequence[int], workers: int, *, bar: bool = 
     try:
         for row in done.iter_rows():
             yield Done(**row)
-    except FmnistEdgeError:
-        raise
-    except RayError as error:
+    except RayError as error:  # among them what a worker raised, as a class of both families
         raise _cause(error) from error
 
 
@@ -73,7 +71,8 @@ def _cause(error: BaseException) -> FmnistEdgeError:
     """Return our own error that a worker raised, out of what Ray wrapped around it, or one that says what Ray says."""
     inner: Any = error
     while inner is not None:
-        if isinstance(inner, FmnistEdgeError):
+        if isinstance(inner, FmnistEdgeError) and not isinstance(inner, RayError):
+            inner.args = (str(inner).splitlines()[0],)  # Ray adds lines on options of its own
             return inner
         inner = getattr(inner, "cause", None) or inner.__cause__
     return ClusterError(f"Ray gave up: {reason(error)}; what is done is kept, run it again to go on")
