@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import PIL.Image
@@ -25,7 +25,7 @@ Route: TypeAlias = Literal["auto", "photo", "dataset"]
 class Classifier:
     """Classifies images: those of the dataset's form by the classifier, all others by the photo model.
 
-    Safe to share between threads; pickles as its arguments, so every process makes sessions of its own.
+    Safe to share between threads; pickles as its arguments, so every process makes sessions of its own, once.
     """
 
     def __init__(self, model: str | os.PathLike[str] | None = None, *, threads: int = 1, route: Route = "auto") -> None:
@@ -126,8 +126,21 @@ def looks_like_the_dataset(picture: PIL.Image.Image) -> bool:
     return bool((channels == channels[..., :1]).all())
 
 
+_REVIVED: Final[dict[tuple[Any, ...], Classifier]] = {}
+_REVIVED_LOCK: Final = threading.Lock()
+
+
 def _reopen(model: str | os.PathLike[str] | None, threads: int, route: Route) -> Classifier:
-    return Classifier(model, threads=threads, route=route)
+    """Return this process's classifier for the arguments: Spark and Dask unpickle one for each task.
+
+    The key holds the file's time and size, so that a model that was replaced is loaded anew.
+    """
+    status = Path(model).stat() if model is not None and Path(model).exists() else None
+    key = (model and os.fspath(model), status and (status.st_mtime_ns, status.st_size), threads, route)
+    with _REVIVED_LOCK:
+        if key not in _REVIVED:
+            _REVIVED[key] = Classifier(model, threads=threads, route=route)
+        return _REVIVED[key]
 
 
 def _wrong_array(images: object) -> ImageError:
