@@ -101,7 +101,8 @@ class _Tally:
         self.failed += done.failed
         self.parts += 1
         if is_verbose():
-            what = f"{done.inputs} images, {done.failed} failed, {done.seconds:.1f} s"
+            took = f"{done.seconds:.3f} s, {done.core_seconds:.3f} of them computing"
+            what = f"{_counted(done.inputs, 'image')}, {done.failed} failed, {took}"
             note(f"part {done.part}: {what}, process {done.process} on {done.host}")
 
 

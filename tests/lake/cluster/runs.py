@@ -15,7 +15,7 @@ from typing import Any
 from pyarrow import dataset, fs
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
-_DONE = re.compile(r"part (\d+): (\d+) images?, (\d+) failed, [\d.]+ s, process (\d+) on ")
+_DONE = re.compile(r"part (\d+): .* process (\d+) on ")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class LakeRun:
             self.lines.append(line.rstrip("\n"))
             found = _DONE.match(line)
             if found:
-                yield PartLine(int(found[1]), int(found[4]))
+                yield PartLine(int(found[1]), int(found[2]))
 
     def end(self) -> int:
         """Wait for the end and return the exit code."""

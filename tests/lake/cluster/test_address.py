@@ -14,13 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from fmnist_bench.lake.s3_server import free_port
 from tests.lake.cluster.runs import LakeRun, assert_same_rows, ended, environment, lake_rows, plain_rows
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.lake.cluster.conftest import Server
+from fmnist_bench.lake.s3_server import S3Server
 from tests.lake.cluster.runs import SCRIPT, LakeRun, ended, environment, lake_rows
 
 
-def authenticate(server: Server, after: str) -> None:
+def authenticate(server: S3Server, after: str) -> None:
     """Let the server check credentials after so many requests."""
     url = f"http://127.0.0.1:{server.port}/moto-api/reset-auth"
     urllib.request.urlopen(urllib.request.Request(url, after.encode(), {"Content-Type": "text/plain"})).close()
 
 
 @pytest.fixture
-def strict(server: Server, small_lake: Path) -> Iterator[Server]:
+def strict(server: S3Server, small_lake: Path) -> Iterator[S3Server]:
     """The server with the small lake in it, for which our credentials are wrong from the third request on."""
     server.upload(small_lake, "guarded/images")
     authenticate(server, "0")
@@ -28,7 +28,7 @@ def strict(server: Server, small_lake: Path) -> Iterator[Server]:
     authenticate(server, "inf")
 
 
-def test_wrong_credentials_are_one_line(strict: Server, small_lake: Path, tmp_path: Path) -> None:
+def test_wrong_credentials_are_one_line(strict: S3Server, small_lake: Path, tmp_path: Path) -> None:
     code, lines = ended(LakeRun(strict.uri("guarded/images"), "--out", str(tmp_path / "out")))
     assert (code, len(lines)) == (3, 1)
     assert lines[0].startswith("Error: cannot read s3://guarded/images: ")
@@ -40,7 +40,7 @@ def test_wrong_credentials_are_one_line(strict: Server, small_lake: Path, tmp_pa
 
 
 def test_credentials_that_expire_stop_the_run_which_goes_on_with_new_ones(
-    server: Server, small_lake: Path, tmp_path: Path
+    server: S3Server, small_lake: Path, tmp_path: Path
 ) -> None:
     server.upload(small_lake, "guarded/images")
     arguments = (server.uri("guarded/images"), "--out", str(tmp_path / "out"), "--part-size", "20")
@@ -59,7 +59,7 @@ def test_credentials_that_expire_stop_the_run_which_goes_on_with_new_ones(
     assert len(lake_rows(str(tmp_path / "out"))) == 405
 
 
-def test_a_bucket_that_is_not_there_is_one_line(server: Server, small_lake: Path, tmp_path: Path) -> None:
+def test_a_bucket_that_is_not_there_is_one_line(server: S3Server, small_lake: Path, tmp_path: Path) -> None:
     code, lines = ended(LakeRun(server.uri("nowhere/images"), "--out", str(tmp_path / "out")))
     assert (code, lines) == (3, ["Error: there is nothing at s3://nowhere/images: no such file, folder or bucket"])
     code, lines = ended(LakeRun(str(small_lake), "--out", server.uri("nowhere/labels")))

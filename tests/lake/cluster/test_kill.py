@@ -11,7 +11,8 @@ import pytest
 from pyarrow import fs
 
 from fmnist_bench.lake.images import draw_lake
-from tests.lake.cluster.conftest import Server, spoil
+from fmnist_bench.lake.s3_server import S3Server
+from tests.lake.cluster.conftest import spoil
 from tests.lake.cluster.runs import LakeRun, PartLine, assert_same_rows, lake_rows, plain_rows
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_killed_worker_loses_nothing_and_repeats_nothing(lake: Path, server: Server) -> None:
+def test_a_killed_worker_loses_nothing_and_repeats_nothing(lake: Path, server: S3Server) -> None:
     server.upload(lake, "lake/images")
     done: list[PartLine] = []
     with LakeRun(

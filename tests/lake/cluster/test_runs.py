@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import pytest
 
-from tests.lake.cluster.conftest import Server
+from fmnist_bench.lake.s3_server import S3Server
 from tests.lake.cluster.runs import LakeRun, assert_same_rows, ended, lake_rows, plain_rows
 from tests.lake.tables import table
 
@@ -58,7 +58,7 @@ def test_ctrl_c_ends_it_at_once_and_leaves_whole_parts(small_lake: Path, tmp_pat
 
 
 def test_tables_of_paths_and_of_images_give_the_rows_of_their_files(
-    small_lake: Path, plain: Rows, server: Server, tmp_path: Path
+    small_lake: Path, plain: Rows, server: S3Server, tmp_path: Path
 ) -> None:
     names = sorted(path.relative_to(small_lake).as_posix() for path in small_lake.rglob("*") if path.is_file())
     table(tmp_path / "images.parquet", 30, name=names, image=[(small_lake / name).read_bytes() for name in names])
