@@ -14,8 +14,10 @@ from fmnist_edge.cli.classify_request import ClassifyRequest
 from fmnist_edge.cli.options import (
     common_options,
     is_debugging,
+    min_confidence_option,
     model_option,
     output_file_option,
+    route_option,
     threads_option,
 )
 from fmnist_edge.errors import EXIT_FAILED
@@ -72,21 +74,8 @@ HIGHEST_MAX_PIXELS = 178_956_970
     metavar="N",
     help="Show the N best classes.  [default: 1 in text, 3 in the other forms]",
 )
-@click.option(
-    "--min-confidence",
-    type=click.FloatRange(0, 1),
-    metavar="P",
-    help="Call the label `unsure` if its probability is below P, 0..1.  [default: 0 for images of the dataset, "
-    "the photo model's own threshold for photos]",
-)
-@click.option(
-    "--as",
-    "route",
-    type=click.Choice(["auto", "photo", "dataset"]),
-    default="auto",
-    show_default=True,
-    help="Take all images for photos, or for images of the dataset; auto takes 28x28 grey ones for the dataset's.",
-)
+@min_confidence_option
+@route_option
 @click.option(
     "--save-input",
     "explanations",
