@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fmnist_edge.bulk.result import DEFAULT_TOP_K, Result
+from fmnist_edge.cli.printable import printable
 
 FIELDS: Final = ("path", "label", "index", "confidence", "top", "error_code", "error_message")
 
@@ -27,18 +28,3 @@ def table_row(result: Result, *, top_k: int = DEFAULT_TOP_K, min_confidence: flo
         "error_code": error and error["code"],
         "error_message": error and printable(error["message"]),
     }
-
-
-def printable(text: str) -> str:
-    """Return text that is safe on a terminal and in one line.
-
-    Control characters, line ends, invisible marks and undecodable bytes become escapes such as \\n, \\x1b, \\u202e
-    and \\xff.
-    """
-    return "".join(character if character.isprintable() else _escape(character) for character in text)
-
-
-def _escape(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte that was not UTF-8 (PEP 383)
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")

@@ -9,7 +9,8 @@ from typing import Any, Final, Literal
 import click
 
 from fmnist_edge.bulk.result import DEFAULT_TOP_K, Result, shown_label
-from fmnist_edge.bulk.table import FIELDS, printable, table_row
+from fmnist_edge.bulk.table import FIELDS, table_row
+from fmnist_edge.cli.printable import printable
 from fmnist_edge.contract import UNSURE
 from fmnist_edge.prediction import Prediction
 
