@@ -145,7 +145,7 @@ def test_readers_see_rows_alone_and_debris_is_swept(photos: Path) -> None:
     task = job(photos)
     prepare(task, 3)
     write_part(task.destination, 0, [ROW, BAD])
-    debris = photos.parent / "results/.part-000001.parquet.abc.tmp"
+    debris = photos.parent / "results/.fmnist-edge-0123456789ab.tmp"
     debris.write_bytes(b"half")
     (photos.parent / "results/.mine.tmp").touch()
     rows = dataset.dataset(photos.parent / "results").to_table()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fmnist_bench.lake.cost import CORES, LAKE, Cost, cost
+from fmnist_bench.lake.measuring import QUIET
 
 NAMES: Final = {"dataset": "28x28 PNG", "photo": "photo, JPEG"}
 _COMPARED: Final = {"scaling from 1 to 2 workers": "scaling", "overhead of 1 worker against `classify`": "overhead"}
@@ -83,11 +84,14 @@ def _time(hours: float) -> str:
 
 def measured_on(measured: dict[str, Any]) -> str:
     """Return what the figures were measured on."""
-    machine = measured["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    machine, versions = measured["machine"], measured["versions"]
+    names = ("python", "onnxruntime", "ray", "pyarrow")
+    busy = measured["load_before"] or 0
     return (
-        f"Medians of {measured['rounds']} rounds of the whole commands on {machine['processor']}, {machine['cores']} "
-        f"cores, Python {machine['python']}, {versions}; in brackets, without the start and end of Ray. "
+        f"Medians of {measured['rounds']} rounds of the whole commands "
+        f"on {machine['cores']} cores of {machine['cpu']}, "
+        f"{', '.join(f'{name} {versions[name]}' for name in names)}; in brackets, without the start and end of Ray. "
+        f"{f'The machine was busy (load {busy}). ' if busy > QUIET else ''}"
         f"An image takes {measured['lakes']['dataset']['bytes_an_image']:,} bytes as PNG and "
         f"{measured['lakes']['photo']['bytes_an_image']:,} as a photo of 260 to 419 pixels a side."
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +12,9 @@ from typing import Any, Final, TypeAlias
 from fmnist_bench.lake.commands import Timing, offers_workers, time_lake, time_plain
 from fmnist_bench.lake.images import draw_lake
 from fmnist_bench.lake.s3_server import s3_server
+from fmnist_bench.machine import load_average, machine, versions
 
+QUIET: Final = 0.5  # processes that want a core; the command itself has not begun
 KINDS: Final = {"dataset": 0.0, "photo": 1.0}
 """Names of the lakes, and the share of photos in each."""
 Command: TypeAlias = Callable[[], Timing]
@@ -22,36 +22,23 @@ Command: TypeAlias = Callable[[], Timing]
 
 def measure(lakes: Path, images: int, rounds: int, s3_images: int, tell: Callable[[str], None]) -> dict[str, Any]:
     """Draw the lakes where they are missing, measure, and return all figures with what they were measured on."""
-    load = os.getloadavg()[0]
-    if load > 0.5:
+    load = load_average()
+    if load is not None and load > QUIET:
         tell(f"The machine is not quiet (load {load:.2f}): these figures will not be good.")
     return {
         "images": images,
         "rounds": rounds,
-        "load_before": round(load, 2),
+        "load_before": load,
         "machine": machine(),
+        "versions": _libraries(),
         "lakes": {kind: _measure_lake(lakes, kind, images, rounds, tell) for kind in KINDS},
         "s3": {kind: _measure_s3(lakes, kind, s3_images, tell) for kind in KINDS},
     }
 
 
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
-    names = ("fmnist-edge", "onnxruntime", "pillow", "ray", "pyarrow")
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in names},
-    }
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if not information.exists():
-        return platform.processor()
-    line = next((line for line in information.read_text().splitlines() if line.startswith("model name")), "")
-    return line.partition(":")[2].strip() or platform.machine()
+def _libraries() -> dict[str, str]:
+    """Return the versions of what the figures depend on, of ray and pyarrow, too."""
+    return versions() | {name: version(name) for name in ("ray", "pyarrow")}
 
 
 def _measure_lake(lakes: Path, kind: str, images: int, rounds: int, tell: Callable[[str], None]) -> dict[str, Any]:

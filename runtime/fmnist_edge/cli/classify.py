@@ -14,6 +14,7 @@ from fmnist_edge.cli.classify_request import ClassifyRequest
 from fmnist_edge.cli.options import (
     common_options,
     is_debugging,
+    max_pixels_option,
     min_confidence_option,
     model_option,
     output_file_option,
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from fmnist_edge.bulk.streaming import OnAnswer
     from fmnist_edge.classifier import Classifier
     from fmnist_edge.cli.output_rows import RowOptions
-
-# As in intake.limits, whose import --help can do without.
-HIGHEST_MAX_PIXELS = 178_956_970
 
 
 @click.command("classify")
@@ -84,12 +82,7 @@ HIGHEST_MAX_PIXELS = 178_956_970
     help="Draw for each image what the network saw and answered, as a PNG file in DIR.",
 )
 @click.option("--show", is_flag=True, help="Print what the network saw above each answer; text only.")
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(1, HIGHEST_MAX_PIXELS),
-    metavar="N",
-    help="Refuse pictures of more pixels, of a JPEG after its reduced decoding.  [default: 25000000]",
-)
+@max_pixels_option
 @model_option
 @threads_option
 @click.option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,7 @@ from fmnist_edge.cli.options import (
     common_options,
     is_debugging,
     is_verbose,
+    max_pixels_option,
     min_confidence_option,
     model_option,
     note,
@@ -22,7 +23,6 @@ from fmnist_edge.cli.options import (
 from fmnist_edge.errors import EXIT_FAILED, MissingExtraError
 
 if TYPE_CHECKING:
-    from fmnist_edge.classifier import Route
     from fmnist_edge.lake.job import Job
     from fmnist_edge.lake.pipeline import Done
     from fmnist_edge.lake.progress import Progress
@@ -45,21 +45,21 @@ if TYPE_CHECKING:
 )
 @min_confidence_option
 @route_option
+@max_pixels_option
 @model_option
 @common_options
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     sources: tuple[str, ...],
     destination: str,
     column: str | None,
     address: str | None,
     workers: int | None,
     part_size: int | None,
-    top_k: int,
-    min_confidence: float | None,
-    route: Route,
     model: Path | None,
+    **answering: Any,
 ) -> None:
     """Classify images in any number and storage, on Ray, into a folder of Parquet files.
 
@@ -70,7 +70,7 @@ def command(
     from fmnist_edge.lake.job import make_job
     from fmnist_edge.lake.progress import check_complete, failed_before, prepare
 
-    job = make_job(sources, destination, column, model, route=route, top_k=top_k, min_confidence=min_confidence)
+    job = make_job(sources, destination, column, model, **answering)
     progress = prepare(job, part_size)
     tally = _Tally(failed=failed_before(job, progress))
     _tell(progress)

@@ -11,6 +11,7 @@ import PIL
 
 from fmnist_edge.bulk.result import DEFAULT_TOP_K
 from fmnist_edge.classifier import Classifier, Route
+from fmnist_edge.intake.limits import MAX_PIXELS
 from fmnist_edge.lake.opening import open_destination, open_sources
 from fmnist_edge.lake.settings import Settings, model_sums
 from fmnist_edge.lake.sources import Source
@@ -40,6 +41,7 @@ def make_job(
     route: Route = "auto",
     top_k: int = DEFAULT_TOP_K,
     min_confidence: float | None = None,
+    max_pixels: int | None = None,
 ) -> Job:
     """Open sources, destination and model, and return the job. For the arguments see `Settings`.
 
@@ -48,7 +50,7 @@ def make_job(
     Classifier(model, route=route)  # says here, not on every worker, what is wrong with it
     opened = open_sources(sources, column)
     shown = tuple(source.place.shown for source in opened)
-    settings = Settings(shown, column, model_sums(model), route, top_k, min_confidence)
+    settings = Settings(shown, column, model_sums(model), route, top_k, min_confidence, max_pixels or MAX_PIXELS)
     content = model.read_bytes() if model else None
     return Job(settings, opened, open_destination(destination, opened), content, library_versions())
 

@@ -25,7 +25,7 @@ SCHEMA: Final = pyarrow.schema(
 """The columns of `classify --format csv`, and the source that the image came from."""
 
 _PART: Final = re.compile(r"part-(\d{6,})\.parquet")
-_DEBRIS: Final = re.compile(r"\.part-\d{6,}\.parquet\..*\.tmp")
+_DEBRIS: Final = ".fmnist-edge-*.tmp"  # as atomic.py names what has no whole content yet
 
 
 def write_part(destination: Place, number: int, rows: list[dict[str, Any]]) -> None:
@@ -56,9 +56,8 @@ def count_failed(destination: Place, parts: Iterable[int]) -> int:
 def sweep(destination: Place) -> None:
     """Remove what workers left behind that were killed while they wrote; only files on disks can be left so."""
     if destination.is_local:
-        for path in Path(destination.path).glob(".part-*.tmp"):
-            if _DEBRIS.fullmatch(path.name):
-                path.unlink(missing_ok=True)
+        for path in Path(destination.path).glob(_DEBRIS):
+            path.unlink(missing_ok=True)
 
 
 def mark_complete(destination: Place) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from fmnist_edge.bulk.result import DEFAULT_TOP_K
 from fmnist_edge.classifier import Route
 from fmnist_edge.errors import UsageError
+from fmnist_edge.intake.limits import MAX_PIXELS
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, sha256_of
 from fmnist_edge.version import __version__
 
@@ -28,6 +29,8 @@ class Settings:
     """How many classes `top` lists, 1..10."""
     min_confidence: float | None = None
     """Below it the label is `unsure`, 0..1; None takes each prediction's own threshold."""
+    max_pixels: int = MAX_PIXELS
+    """Pictures of more pixels are refused."""
     package: str = __version__
     """The version of fmnist-edge."""
 

@@ -97,9 +97,12 @@ def _was_restarted() -> bool:
 
 
 def _classifier_of(job: Job) -> Classifier:
+    settings = job.settings
     if job.model is None:
-        return Classifier(route=job.settings.route)
+        return Classifier(route=settings.route, max_pixels=settings.max_pixels)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(job.model)
-        return Classifier(path, route=job.settings.route)  # has read the file when it returns
+        return Classifier(
+            path, route=settings.route, max_pixels=settings.max_pixels
+        )  # has read the file when it returns

@@ -86,12 +86,12 @@ def test_a_full_disk_is_one_line_and_leaves_whole_parts(small_lake: Path, tmp_pa
 # Put before the libraries of every process: a decoder that crashes on one kind of picture.
 DEADLY_DECODER = """
 import os, signal
-from fmnist_edge.intake import decoding
-def recognise(data, known=decoding.recognise):
+from fmnist_edge import classifier
+def read_plain_png(data, known=classifier.read_plain_png):
     if data.endswith(b"deadly"):
         os.kill(os.getpid(), signal.SIGSEGV)
     return known(data)
-decoding.recognise = recognise
+classifier.read_plain_png = read_plain_png
 """
 
 
