@@ -10,7 +10,7 @@ INSTALL := $(RUN)python -m pip install --quiet --disable-pip-version-check --con
 .PHONY: help demo test stress lint format models samples photo-figure figures constraints wheel clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-24s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.runtime  ## install the runtime alone and classify the sample images
 	@$(RUN)fmnist-edge classify samples/*.png
@@ -45,11 +45,29 @@ convert-models: $(VENV)/.dev  ## convert the committed Keras original again
 	cp build/models/fmnist-mlp.int8.* runtime/fmnist_edge/models/
 	$(RUN)fmnist-edge verify
 
-.PHONY: convert-photo-model
-convert-photo-model: $(VENV)/.dev  ## convert the committed parts of the photo model again (photos: FMNIST_PHOTOS)
-	$(RUN)fmnist-edge convert train/artifacts/fmnist-photo-segmenter.keras train/artifacts/fmnist-photo-head.keras \
+PHOTO := build/photo
+SEGMENTER := fmnist-photo-segmenter.keras
+
+photo-models: $(VENV)/.dev  ## train and convert both parts of the photo model again (needs the photos; about half an hour)
+	$(RUN)fmnist-edge data fetch
+	@[ -n "$$FMNIST_PHOTOS" ] || $(RUN)fmnist-edge data fetch --photos
+	$(RUN)fmnist-edge train --part segmenter -o $(PHOTO)/drawn
+	$(RUN)fmnist-edge train --part segmenter --recipe photos --segmenter $(PHOTO)/drawn/$(SEGMENTER) -o $(PHOTO)
+	$(RUN)fmnist-edge train --part photo-head --segmenter $(PHOTO)/$(SEGMENTER) -o $(PHOTO)
+	cp $(PHOTO)/fmnist-photo-*.keras $(PHOTO)/fmnist-photo-*.json train/artifacts/
+	$(MAKE) convert-photo-models
+
+.PHONY: photo-models convert-photo-models photo-model-fmnist-only
+convert-photo-models: $(VENV)/.dev  ## convert the committed parts of the photo model again
+	$(RUN)fmnist-edge convert train/artifacts/$(SEGMENTER) train/artifacts/fmnist-photo-head.keras \
 	  --model-version 1.1.0 -o build/models
 	cp build/models/fmnist-photo.int8.* runtime/fmnist_edge/models/
+
+photo-model-fmnist-only: $(VENV)/.dev  ## make build/fmnist-only: a photo model that has seen no photo
+	$(RUN)fmnist-edge data fetch
+	$(RUN)fmnist-edge train --part segmenter -o $(PHOTO)/drawn
+	$(RUN)fmnist-edge train --part photo-head --recipe fmnist-only --segmenter $(PHOTO)/drawn/$(SEGMENTER) -o build/fmnist-only
+	$(RUN)fmnist-edge convert $(PHOTO)/drawn/$(SEGMENTER) build/fmnist-only/fmnist-photo-head.keras -o build/fmnist-only
 
 samples: $(VENV)/.dev  ## draw the sample images again from the dataset
 	$(RUN)python samples/make_samples.py

@@ -82,4 +82,4 @@ def _training_data(recipe: HeadRecipe, pictures: HeadPictures) -> str:
         return (
             f"the {photos:,} train photos of clothing-dataset-small (CC0), {images}, and drawn pictures of no garment"
         )
-    return f"{images}, plain and in {recipe.composite_pool:,} drawn scenes, and drawn pictures of no garment; no photo"
+    return f"{images}, plain and redrawn {recipe.redrawings} times, and drawn pictures of no garment; no photo"
