@@ -97,10 +97,11 @@ def photo_facts(
         "training_data": head.record.get("training_data", "not recorded"),
         "quantization": quantization_facts(quantized)
         | {
+            "form": "static, in integers that every runtime computes alike: QLinearConv, ConvInteger, MatMulInteger",
             "split": "train",
             "calibration_indices": "every 110th image, and drawings of scenes of every second of the last 1,000",
             "choice_indices": "as many others",
-            "segmenter": "static QDQ with the ranges that training recorded; int8 kernels within +-64",
+            "segmenter": "uint8 activations in the ranges that training recorded; int8 kernels within +-64",
         },
     }
 

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fmnist_convert.export import IR_VERSION, OPSET
 from fmnist_convert.integer_network import IMAGE_SCALE, IntegerNetwork
+from fmnist_convert.rounding import IntegerKernel
 from fmnist_edge.contract import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
 
 HIDDEN: Final = "hidden_quantized"  # uint8 [batch, units]; the device matrix compares it to the bit
@@ -47,6 +48,18 @@ def build_int8(network: IntegerNetwork) -> onnx.ModelProto:
     )
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def read_int8(model: onnx.ModelProto) -> IntegerNetwork:
+    """Return the integers of a file that `build_int8` made."""
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    return IntegerNetwork(
+        hidden_kernel=IntegerKernel(tensors["hidden_kernel"], tensors["hidden_kernel_scale"]),
+        hidden_bias=tensors["hidden_bias"],
+        hidden_scale=np.float32(tensors["hidden_scale"]),
+        kernel=IntegerKernel(tensors["output_kernel"], tensors["output_kernel_scale"]),
+        bias=tensors["output_bias"],
+    )
 
 
 def with_inner_outputs(model: onnx.ModelProto) -> onnx.ModelProto:

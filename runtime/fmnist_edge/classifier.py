@@ -20,13 +20,13 @@ from fmnist_edge.intake.plain_png import read_plain_png
 from fmnist_edge.model_file.bound_session import BoundSession
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 from fmnist_edge.model_file.session import failed_run, kind_of, open_session
-from fmnist_edge.photo_model import PhotoModel
 from fmnist_edge.prediction import Prediction
 
 if TYPE_CHECKING:
     import PIL.Image
 
     from fmnist_edge.images import ImageSource
+    from fmnist_edge.photo_model import PhotoModel
 
 Route: TypeAlias = Literal["auto", "photo", "dataset"]
 
@@ -79,7 +79,7 @@ class Classifier:
         if route not in ("auto", only):
             raise UsageError(f"{self.path} classifies {_WHAT[only]} only; choose another model for the route '{route}'")
         if only == "photo":
-            self._photo_model = PhotoModel(self.path, session=session)
+            self._photo_model = _open_photo_model(self.path, session=session)
         else:
             self._session = session
         return only
@@ -164,7 +164,7 @@ class Classifier:
     def _photos(self) -> PhotoModel:
         with self._lock:
             if self._photo_model is None:
-                self._photo_model = PhotoModel(EMBEDDED_PHOTO_MODEL, threads=self.threads)
+                self._photo_model = _open_photo_model(EMBEDDED_PHOTO_MODEL, threads=self.threads)
             return self._photo_model
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -175,6 +175,12 @@ class Classifier:
 
 
 _WHAT = {"photo": "photos", "dataset": "28x28 images"}
+
+
+def _open_photo_model(path: Path, *, threads: int = 1, session: Any = None) -> PhotoModel:
+    from fmnist_edge.photo_model import PhotoModel  # not above: it is of no use before the first photo
+
+    return PhotoModel(path, threads=threads, session=session)
 
 
 def looks_like_the_dataset(picture: PIL.Image.Image) -> bool:

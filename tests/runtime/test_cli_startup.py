@@ -36,7 +36,14 @@ def loaded(*arguments: str) -> tuple[set[str], set[str]]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("--version",), ("classify", "--help"), ("evaluate", "--help"), ("plot", "samples", "--help")],
+    [
+        ("--help",),
+        ("--version",),
+        ("classify", "--help"),
+        ("evaluate", "--help"),
+        ("plot", "samples", "--help"),
+        ("deploy", "--help"),
+    ],
     ids=" ".join,
 )
 def test_help_and_version_load_nothing_heavy(arguments: tuple[str, ...]) -> None:

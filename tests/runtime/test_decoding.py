@@ -197,6 +197,8 @@ def test_exif_orientation_brings_the_picture_upright(form: str, orientation: int
     decoded = np.asarray(decode(data).convert("L")).astype(int)
     assert decoded.shape == (48, 32)
     assert np.abs(decoded - np.asarray(upright)).mean() < 3
+    again = np.asarray(decode(decode(data)).convert("L"))
+    assert np.array_equal(again, decoded)
 
 
 def damaged_exif() -> bytes:

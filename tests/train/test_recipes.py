@@ -3,12 +3,12 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from fmnist_edge.cli.train import RECIPES as OFFERED
-from fmnist_train.photo.recipes import HEAD_RECIPES, SEGMENTER_RECIPES
+from fmnist_train.photo.recipes import HEAD_RECIPES, SEGMENTER_RECIPES, TUNING_RECIPES
 from fmnist_train.recipes import DEFAULT, RECIPES, TUTORIAL, named_recipe
 
 
 def test_the_command_line_offers_every_recipe() -> None:
-    known = {"classifier": RECIPES, "segmenter": SEGMENTER_RECIPES, "photo-head": HEAD_RECIPES}
+    known = {"classifier": RECIPES, "segmenter": {**SEGMENTER_RECIPES, **TUNING_RECIPES}, "photo-head": HEAD_RECIPES}
     assert {part: sorted(names) for part, names in OFFERED.items()} == {p: sorted(r) for p, r in known.items()}
     assert all(recipe.name == name for recipes in known.values() for name, recipe in recipes.items())
 

@@ -29,8 +29,8 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(operator, operands, [result], name=f"{result}_node", **attributes))
         return result
 
-    def operand(self, value: Operand) -> Value:
-        """Return the name of a tensor, storing a constant if it is none yet."""
+    def operand(self, value: Operand, name: str | None = None) -> Value:
+        """Return the name of a tensor, storing a constant if it is none yet, by a name if one is given."""
         if isinstance(value, str):
             return value
         if isinstance(value, float):
@@ -38,7 +38,7 @@ class GraphBuilder:
         array = np.asarray(value)
         key = (str(array.dtype), array.shape, array.tobytes())
         if key not in self.constants:
-            self.constants[key] = numpy_helper.from_array(array, self._fresh("constant"))
+            self.constants[key] = numpy_helper.from_array(array, name or self._fresh("constant"))
         return self.constants[key].name
 
     def cast(self, value: Operand, kind: type[np.generic]) -> Value:

@@ -16,22 +16,24 @@ from numpy.typing import NDArray
 from fmnist_convert.conversion import Conversion, Row, as_json, plain_name
 from fmnist_convert.export import export_fp32
 from fmnist_convert.facts import graph_facts, photo_facts, stamp
-from fmnist_convert.int8_graph import build_int8
+from fmnist_convert.int8_graph import read_int8
 from fmnist_convert.network import read_network
 from fmnist_convert.original import Original, open_original, open_segmenter
 from fmnist_convert.parity import Parity, broken_photo_limits, measure_parity
 from fmnist_convert.photo.card import photo_card
 from fmnist_convert.photo.drawing_graph import DrawingRule
+from fmnist_convert.photo.float_steps import FloatSteps
+from fmnist_convert.photo.integer_steps import IntegerSteps
 from fmnist_convert.photo.photo_model import PhotoParts, build_photo_model
 from fmnist_convert.photo.scenes import draw_scene
-from fmnist_convert.photo.segmenter_graph import Precision
+from fmnist_convert.photo.vectors import build_photo_vectors
 from fmnist_convert.quantize import Quantized, quantize
 from fmnist_edge.contract import LABELS
 from fmnist_edge.data.photos import ACCEPTED, list_photos, photos_at_hand
 from fmnist_edge.dataset import Split, load_split
 from fmnist_edge.errors import ModelError
 from fmnist_edge.intake.decoding import decode
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, sha256_of, side_json_path
+from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, sha256_of, side_json_path, vectors_path
 from fmnist_edge.photo_model import PhotoModel
 
 DEFAULT_NAME: Final = "fmnist-photo"
@@ -55,6 +57,8 @@ class Measured:
 
     name: str
     parity: Parity
+    classes: dict[str, float]
+    """Share labelled rightly of the pictures of each label; several accepted labels are named together."""
 
 
 def convert_photo_model(
@@ -79,20 +83,21 @@ def convert_photo_model(
         measured = [_measure(pictures, reference, answers) for pictures in _pictures(train, test, photos)]
     classifier = sha256_of(EMBEDDED_CLASSIFIER)
     facts = photo_facts(name, model_version, *parts, classifier, quantized) | graph_facts(int8_model, "int8")
-    facts["measured"] = {item.name: item.parity.as_facts() for item in measured}
-    return _conversion(name, int8_model, fp32_model, facts, measured)
+    facts["measured"] = {item.name: item.parity.as_facts() | {"classes": item.classes} for item in measured}
+    content = stamp(int8_model, facts).SerializeToString(deterministic=True)
+    vectors = build_photo_vectors(hashlib.sha256(content).hexdigest(), answers, test)
+    return _conversion(name, content, fp32_model.ByteSize(), facts, vectors, measured)
 
 
 def _fp32_parts(segmenter: Original, head: Original) -> PhotoParts:
     rule = DrawingRule(**_recorded(segmenter, "drawing"))
-    classifier = onnx.load(EMBEDDED_CLASSIFIER)
-    return PhotoParts(segmenter.model, Precision(), export_fp32(head.model), classifier, rule)
+    classifier = read_int8(onnx.load(EMBEDDED_CLASSIFIER))
+    return PhotoParts(segmenter.model, FloatSteps(), export_fp32(head.model), classifier, rule)
 
 
 def _int8_parts(fp32: PhotoParts, segmenter: Original, quantized: Quantized) -> PhotoParts:
     ranges = {layer: (float(low), float(high)) for layer, (low, high) in _recorded(segmenter, "ranges").items()}
-    head = build_int8(quantized.network)
-    return PhotoParts(fp32.segmenter, Precision(ranges), head, fp32.classifier, fp32.rule)
+    return PhotoParts(fp32.segmenter, IntegerSteps(ranges), quantized.network, fp32.classifier, fp32.rule)
 
 
 def _recorded(original: Original, key: str) -> dict[str, Any]:
@@ -141,7 +146,15 @@ def _measure(pictures: Pictures, reference: PhotoModel, answers: PhotoModel) -> 
         outputs.append((_merged(both[0], accepted), _merged(both[1], accepted)))
         labels.append(accepted[0])
     expected, found = (np.stack(side) for side in zip(*outputs, strict=True))
-    return Measured(pictures.name, measure_parity(found, expected, np.array(labels, np.uint8)))
+    right = found.argmax(1) == np.array(labels)
+    parity = measure_parity(found, expected, np.array(labels, np.uint8))
+    return Measured(pictures.name, parity, _by_class(right, pictures.accepted))
+
+
+def _by_class(right: NDArray[np.bool_], accepted: Sequence[tuple[int, ...]]) -> dict[str, float]:
+    """Return the share that is right by the names of the accepted labels."""
+    names = np.array([" or ".join(LABELS[index] for index in labels) for labels in accepted])
+    return {str(name): round(float(right[names == name].mean()), 4) for name in np.unique(names)}
 
 
 def _merged(probabilities: NDArray[np.float32], accepted: tuple[int, ...]) -> NDArray[np.float32]:
@@ -158,21 +171,21 @@ def _open(model: onnx.ModelProto, path: Path) -> PhotoModel:
 
 
 def _conversion(
-    name: str, int8: onnx.ModelProto, fp32: onnx.ModelProto, facts: dict[str, Any], measured: list[Measured]
+    name: str,
+    content: bytes,
+    fp32_bytes: int,
+    facts: dict[str, Any],
+    vectors: dict[str, Any],
+    measured: list[Measured],
 ) -> Conversion:
-    content = stamp(int8, facts).SerializeToString(deterministic=True)
     model = Path(f"{name}.int8.onnx")
-    beside = facts | {
-        "file": model.name,
-        "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
+    beside = facts | {"file": model.name, "bytes": len(content), "sha256": vectors["model_sha256"]}
     files = {
+        vectors_path(model).name: as_json(vectors),
         side_json_path(model).name: as_json(beside),
         model.with_suffix(".md").name: photo_card(beside).encode(),
         model.name: content,
     }
-    fp32_bytes = fp32.ByteSize()
     rows = [Row(f"{name}.fp32.onnx (not written)", fp32_bytes, None, measured[0].parity.reference_accuracy)]
     rows += [Row(f"{model.name}, {item.name}", len(content), item.parity, item.parity.accuracy) for item in measured]
     return Conversion(rows, broken_photo_limits({item.name: item.parity for item in measured}), files)

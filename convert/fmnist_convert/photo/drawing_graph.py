@@ -161,10 +161,15 @@ def _frame_level(g: GraphBuilder, grey: Value) -> Value:
 
 
 def sorted_down(g: GraphBuilder, values: Value, count: int) -> Value:
-    """Return the `count` largest values of a vector, largest first."""
-    result = g.add("TopK", values, np.array([count], np.int64), axis=0)
-    g.nodes[-1].output.append(f"{result}_places")
-    return result
+    """Return the `count` largest values of a vector, largest first.
+
+    The places are read as well, though the values alone would do: an output that nothing reads may share its buffer
+    with a living tensor in onnxruntime 1.15 to 1.18 (pull request 21019 there), which then computes nonsense.
+    """
+    largest = g.add("TopK", values, np.array([count], np.int64), axis=0)
+    places = f"{largest}_places"
+    g.nodes[-1].output.append(places)
+    return g.add("Max", largest, g.add("Gather", values, places))
 
 
 def _half(g: GraphBuilder, value: Value) -> Value:
@@ -204,7 +209,7 @@ def _heaviest_parts(g: GraphBuilder, number: Value, remaining: Value, solid: Val
     """Return float32 [1, 1, 48, 48]: 1 on the heaviest component and on others of enough weight."""
     numbers = g.reshape(number, COARSE_SIDE * COARSE_SIDE)
     chosen, most = g.add("Mul", solid, 0.0), g.operand(0.0)
-    for _ in range(rule.parts):
+    for rank in range(rule.parts):
         centre = g.add("ArgMax", g.reshape(_smoothed(g, remaining), COARSE_SIDE * COARSE_SIDE), axis=0, keepdims=0)
         same = g.cast(g.add("Equal", number, g.add("Gather", numbers, centre)), np.float32)
         part = g.add("Mul", same, solid)
@@ -212,7 +217,8 @@ def _heaviest_parts(g: GraphBuilder, number: Value, remaining: Value, solid: Val
         most = g.add("Max", most, weight)
         heavy = g.cast(g.add("Not", g.add("Less", weight, g.add("Mul", most, rule.share))), np.float32)
         chosen = g.add("Max", chosen, g.add("Mul", part, heavy))
-        remaining = g.add("Mul", remaining, g.add("Sub", 1.0, part))
+        if rank + 1 < rule.parts:
+            remaining = g.add("Mul", remaining, g.add("Sub", 1.0, part))
     return chosen
 
 

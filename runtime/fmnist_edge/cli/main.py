@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import traceback
 from importlib import import_module
 from typing import Any, Final
 
@@ -16,7 +15,19 @@ from fmnist_edge.cli.printable import printable
 from fmnist_edge.errors import EXIT_FAILED, EXIT_OK, FmnistEdgeError
 
 # In the order that --help lists them. Each is a module of this package with a function `command`.
-COMMANDS: Final = ("classify", "evaluate", "plot", "info", "verify", "data", "train", "convert", "compare")
+COMMANDS: Final = (
+    "classify",
+    "evaluate",
+    "plot",
+    "info",
+    "verify",
+    "deploy",
+    "data",
+    "train",
+    "convert",
+    "compare",
+    "bench",
+)
 
 
 # What a write says where there is no room: on the disk, in the user's share of it, in the largest file allowed.
@@ -73,6 +84,8 @@ def _line(error: Exception) -> str:
 def _report(error: Exception, debug: bool, line: str) -> None:
     """Print the error for people: one line, or the traceback where --debug asks for it."""
     if debug:
+        import traceback
+
         traceback.print_exception(error, file=sys.stderr)
     click.echo(f"Error: {printable(' '.join(line.splitlines()))}", err=True)
 

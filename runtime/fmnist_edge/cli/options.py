@@ -66,6 +66,13 @@ def note(message: str) -> None:
         click.echo(message, err=True)
 
 
+def print_findings(findings: list[tuple[bool, str]]) -> None:
+    """Print a line for each check, given as (held, what it found), those that failed in red."""
+    for held, line in findings:
+        mark = click.style("ok  ", fg="green") if held else click.style("FAIL", fg="red", bold=True)
+        click.echo(f"{mark} {line}")
+
+
 def shows_progress() -> bool:
     """Tell whether a progress bar makes sense: a person watches standard error and did not ask for quiet."""
     return not is_quiet() and sys.stderr.isatty()

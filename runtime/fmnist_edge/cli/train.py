@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 # Names of each part's recipes, in fmnist_train.recipes and fmnist_train.photo.recipes: --help imports neither.
 RECIPES: Final = {
     "classifier": ("default", "tutorial"),
-    "segmenter": ("default",),
+    "segmenter": ("default", "photos"),
     "photo-head": ("default", "fmnist-only"),
 }
+BEHIND_A_SEGMENTER: Final = {("segmenter", "photos"), ("photo-head", "default"), ("photo-head", "fmnist-only")}
+ON_PHOTOS: Final = {("segmenter", "photos"), ("photo-head", "default")}
 LINES_A_RUN: Final = 10  # of progress, where no terminal shows a bar
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
@@ -42,7 +44,7 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
     type=click.Choice(sorted({name for names in RECIPES.values() for name in names})),
     default="default",
     show_default=True,
-    help="How to train it: tutorial is the classifier's, fmnist-only the photo head's.",
+    help="How to train it: tutorial is the classifier's, photos the segmenter's, fmnist-only the photo head's.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Epochs instead of the recipe's (classifier).")
 @click.option(
@@ -64,13 +66,13 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
     "--photos",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Photos to train the photo head on (default: $FMNIST_PHOTOS, then the user's cache).",
+    help="Photos to train on (default: $FMNIST_PHOTOS, then the user's cache).",
 )
 @click.option(
     "--segmenter",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     metavar="FILE",
-    help="The segmenter's .keras file, behind which the photo head is trained.",
+    help="The segmenter's .keras file: to tune it (recipe photos), or to train the photo head behind it.",
 )
 @output_folder_option
 @click.option("--resume", is_flag=True, help="Go on after an interrupted training's last finished epoch (classifier).")
@@ -91,19 +93,22 @@ def command(
 
     The classifier's `default` is what the shipped model is made by (about three minutes on one core), `tutorial` the
     ten epochs of the tutorial that this project grew from. The photo model has two parts: the segmenter, trained on
-    drawn scenes of Fashion-MNIST's garments, and behind it the photo head, trained on real photos (`default`) or on
-    drawn scenes alone (`fmnist-only`). Needs the extra [train].
+    drawn scenes of Fashion-MNIST's garments (`default`) and then tuned on the labels of real photos (`photos`), and
+    behind it the photo head, trained on real photos (`default`) or on Fashion-MNIST alone (`fmnist-only`). Needs the
+    extra [train].
     """
     _require_recipe(part, recipe_name)
     classifier_only = {"--epochs": epochs, "--batch-size": batch_size, "--resume": resume or None}
     _refuse(classifier_only if part != "classifier" else {}, f"--part {part}")
-    _refuse({"--segmenter": segmenter} if part != "photo-head" else {}, f"--part {part}")
-    _refuse({"--photos": photos} if (part, recipe_name) != ("photo-head", "default") else {}, f"--part {part}")
-    if part == "photo-head" and segmenter is None:
-        raise click.UsageError("--part photo-head needs --segmenter FILE, the .keras file of a trained segmenter.")
+    behind = (part, recipe_name) in BEHIND_A_SEGMENTER
+    _refuse({"--segmenter": segmenter} if not behind else {}, f"--part {part}")
+    _refuse({"--photos": photos} if (part, recipe_name) not in ON_PHOTOS else {}, f"--part {part}")
+    if behind and segmenter is None:
+        given = f"--part {part} --recipe {recipe_name}"
+        raise click.UsageError(f"{given} needs --segmenter FILE, the .keras file of a trained segmenter.")
     _require_extra()
     if part == "segmenter":
-        _train_segmenter(recipe_name, seed, output, data)
+        _train_segmenter(recipe_name, seed, output, segmenter, data, photos)
     elif segmenter is not None:
         _train_head(recipe_name, seed, output, segmenter, data, photos)
     else:
@@ -122,11 +127,18 @@ def _refuse(options: Mapping[str, object], context: str) -> None:
             raise click.UsageError(f"{option} has no effect with {context} and this recipe.")
 
 
-def _train_segmenter(recipe_name: str, seed: int, output: Path, data: Path | None) -> None:
-    from fmnist_train.photo.recipes import SEGMENTER_RECIPES
+def _train_segmenter(
+    recipe_name: str, seed: int, output: Path, segmenter: Path | None, data: Path | None, photos: Path | None
+) -> None:
+    from fmnist_train.photo.recipes import SEGMENTER_RECIPES, TUNING_RECIPES
     from fmnist_train.photo.segmenter_training import train_segmenter
+    from fmnist_train.photo.tuned_training import train_tuned_segmenter
 
-    training = train_segmenter(SEGMENTER_RECIPES[recipe_name], seed, output, data=data, report=note)
+    if segmenter is None:
+        training = train_segmenter(SEGMENTER_RECIPES[recipe_name], seed, output, data=data, report=note)
+    else:
+        recipe = TUNING_RECIPES[recipe_name]
+        training = train_tuned_segmenter(recipe, seed, output, segmenter, data=data, photos=photos, report=note)
     click.echo("wrote " + ", ".join(str(path) for path in training.files))
 
 

@@ -85,7 +85,11 @@ def _opaque(image: PIL.Image.Image) -> PIL.Image.Image:
 
 def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
     turn = _UPRIGHT.get(_orientation(image))
-    return image if turn is None else image.transpose(turn)
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    turned.info = {}  # else the picture, decoded again as callers with many images do, would be turned again
+    return turned
 
 
 def _orientation(image: PIL.Image.Image) -> int:

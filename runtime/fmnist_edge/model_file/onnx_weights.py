@@ -1,6 +1,6 @@
-"""Reading the first layer's weights out of an .onnx file, with numpy alone.
+"""Reading the first layer's weights, and the operators, out of an .onnx file, with numpy alone.
 
-onnxruntime does not hand out weights and the `onnx` package is no part of the runtime. The few fields needed are
+onnxruntime does not hand out either and the `onnx` package is no part of the runtime. The few fields needed are
 those of onnx.proto (github.com/onnx/onnx), in the wire format of protobuf.dev/programming-guides/encoding.
 """
 
@@ -48,6 +48,28 @@ def first_layer(model: Path) -> NDArray[np.float64]:
         raise ModelError(f"{model} has a first layer of another form than [{PIXELS}, units]")
     scaled: NDArray[np.float64] = values.astype(np.float64) * np.asarray(scales[0], np.float64).reshape(-1)
     return scaled.T.reshape(-1, IMAGE_SIDE, IMAGE_SIDE)
+
+
+def operators_of(content: bytes) -> Iterator[tuple[str, int, str]]:
+    """Yield the operators of an .onnx file's bytes as (domain, opset, name), once for each node.
+
+    The default domain is "ai.onnx". Raises ModelError if they are no ONNX file.
+    """
+    try:
+        model = _fields(content)
+        opsets = {_text(fields[1]): fields[2][0] for fields in map(_fields, model[8])}
+        nodes = [_fields(raw) for raw in _fields(model[7][0])[1]]
+        found = [(_text(node[7]), node[4][0].decode()) for node in nodes]
+    except (IndexError, ValueError) as error:
+        raise ModelError(f"cannot read the operators of the model: {error}") from error
+    for domain, name in found:
+        yield domain or "ai.onnx", opsets[domain], name
+
+
+def _text(values: list[Any]) -> str:
+    """Return a field that may be missing, as text; the domain "ai.onnx" is written as none."""
+    text = values[0].decode() if values else ""
+    return "" if text == "ai.onnx" else text
 
 
 def _scale(name: str, nodes: list[_Fields], tensors: dict[str, NDArray[Any] | None]) -> Any:

@@ -22,8 +22,6 @@ from fmnist_edge.contract import (
 )
 from fmnist_edge.errors import ModelError
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, facts_from_metadata
-from fmnist_edge.model_file.screening import screened_content
-from fmnist_edge.model_file.trial import limit_memory, try_out
 
 Kind: TypeAlias = Literal["classifier", "photo"]
 
@@ -51,6 +49,9 @@ def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> An
     options = _options(threads, optimized)
     if model in (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL):
         return _opened(str(model), options, model)
+    from fmnist_edge.model_file.screening import screened_content  # not above: the shipped models need neither
+    from fmnist_edge.model_file.trial import limit_memory, try_out
+
     content = screened_content(model)
     careful = _options(1, False)
     for one in (careful, options):
@@ -61,10 +62,7 @@ def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> An
 
 
 def _options(threads: int, optimized: bool) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # errors come as exceptions; onnxruntime's own log lines are for its authors
+    options = session_options(threads)
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options
@@ -81,6 +79,15 @@ def _opened(source: str | bytes, options: Any, model: Path) -> Any:
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{model} is not a model that onnxruntime can load: {detail}") from error
     return session
+
+
+def session_options(threads: int = 1) -> Any:
+    """Return onnxruntime's options for `threads` threads, and no log lines: errors come as exceptions."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return options
 
 
 def kind_of(session: Any) -> Kind:

@@ -14,6 +14,8 @@ from fmnist_train.photo.jitter import JitterRecipe, blotched, jittered
 from fmnist_train.photo.negatives import KINDS, TEST_SEED, TRAIN_SEED, negatives
 from fmnist_train.photo.photos import train_photos
 from fmnist_train.photo.pictures import PictureRecipe, varied
+from fmnist_train.photo.redrawing import redrawn, redrawn_views
+from fmnist_train.photo.redrawing_recipe import RedrawingRecipe
 from fmnist_train.photo.taps import DrawingRule
 
 STILL = PictureRecipe(turn=0, scale=0, aspect=0, shift=0, brightness=0, noise=0)
@@ -87,3 +89,29 @@ def test_borders_of_photos_are_negatives_where_photos_are_named(few_photos: Path
     paths = train_photos(few_photos).paths
     drawn, kinds = negatives(len(KINDS) + 1, TRAIN_SEED, paths)
     assert kinds[-1] == "border" and min(drawn[-1].shape[:2]) >= 8
+
+
+def test_a_redrawn_image_fills_its_picture_and_keeps_its_shape_where_nothing_is_changed() -> None:
+    split = load_split("train")
+    images, labels = split.images[:200], split.labels[:200]
+    still = RedrawingRecipe(**dict.fromkeys(vars(RedrawingRecipe()), 0.0))
+    same = redrawn(np.random.default_rng(0), images, labels, still, DrawingRule())
+    changed = redrawn(np.random.default_rng(0), images, labels, RedrawingRecipe(), DrawingRule())
+    assert same.dtype == np.uint8 and same.shape == changed.shape == (200, 28, 28)
+    either = np.minimum(*(_disagreement(same, images[:, :, ::step]) for step in (1, -1)))
+    assert np.median(either) < 0.12 < 0.2 < np.median(_disagreement(changed, images))
+    spans = (changed > 20).any(2).sum(1)
+    assert np.median(np.maximum(spans, (changed > 20).any(1).sum(1))) >= 26
+
+
+def _disagreement(pictures: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Share of inked cells that differ: 1 - intersection over union."""
+    one, other = pictures > 40, others > 40
+    return 1 - (one & other).sum((1, 2)) / np.maximum((one | other).sum((1, 2)), 1)
+
+
+def test_how_many_processes_redraw_changes_nothing() -> None:
+    split = load_split("validation")
+    few = type(split)(split.images[:2100], split.labels[:2100])
+    one, two = (redrawn_views(few, RedrawingRecipe(), 1, 3, processes) for processes in (1, 2))
+    assert one.shape == (1, 2100, 28, 28) and np.array_equal(one, two)

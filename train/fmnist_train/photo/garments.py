@@ -121,6 +121,8 @@ def _dressed(rng: Rng, alpha: Plane, detail: Plane, base: Picture) -> Picture:
     mean = float(inside.mean()) if inside.size else 0.5
     light = 1 + (detail - mean) * rng.choice([-1.0, 1.0], p=[0.3, 0.7]) * rng.uniform(0, 0.9)
     light = light + fractal(rng, size, rng.uniform(3, 10)) * rng.uniform(0, 0.15)
+    u, _ = coordinates(size, rng.uniform(0, 2 * np.pi))  # one side of a garment lies in its own shade
+    light = light * np.exp(u * rng.normal(0, 0.35))
     return np.asarray(cloth * light[..., None] + rng.uniform(0, 0.06), np.float32)
 
 
@@ -131,11 +133,11 @@ def _patterned(rng: Rng, size: int, base: Picture) -> Picture:
         return stripes(rng, size, base, other)
     if kind < 0.27:
         return blobs(rng, size, base, int(rng.integers(1, 4)))
-    if kind < 0.37:  # colour blocks: sleeves, yoke, hem
+    if kind < 0.47:  # colour blocks: sleeves, yoke, hem
         u, _ = coordinates(size, rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.1))
         u = np.abs(u) if rng.random() < 0.5 else u
         return mixed(base, other, (u > rng.uniform(0, 0.5)).astype(np.float32))
-    if kind < 0.47:
+    if kind < 0.57:
         weave = np.clip(0.5 + smooth(rng, size, size / 2) * 0.4, 0, 1)
         return mixed(base, other, weave)
     return np.broadcast_to(base, (size, size, 3))

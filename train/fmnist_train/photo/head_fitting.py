@@ -32,6 +32,8 @@ class Source:
     rows: int
     """Of a batch."""
     changes: PictureRecipe
+    weights: NDArray[np.float64] | None = None
+    """[n]: how often each thing is drawn, in proportion; None for all alike."""
 
 
 def fit_head(sources: Sequence[Source], recipe: HeadRecipe, seed: int, on_part: OnPart) -> tuple[Any, list[float]]:
@@ -41,7 +43,7 @@ def fit_head(sources: Sequence[Source], recipe: HeadRecipe, seed: int, on_part: 
     """
     keras.utils.set_random_seed(seed)
     head = build_model(NAME)
-    trainer = _trainer(head)
+    trainer = with_logits(head)
     optimizer = keras.optimizers.AdamW(
         _rate(recipe), weight_decay=recipe.weight_decay, use_ema=True, ema_momentum=recipe.averaging
     )
@@ -70,8 +72,8 @@ def _rate(recipe: HeadRecipe) -> Any:
     )
 
 
-def _trainer(head: Any) -> Any:
-    """Return a model on the head's own layers that takes changed pictures, float32, and gives logits."""
+def with_logits(head: Any) -> Any:
+    """Return a model on the head's own layers from pictures, float32 [n, 28, 28] in 0..255, to logits [n, 10]."""
     pixels = keras.Input((IMAGE_SIDE, IMAGE_SIDE), name="pixels")
     signal = keras.layers.Flatten()(keras.layers.Rescaling(SCALING)(pixels))
     return keras.Model(pixels, _Logits(head.get_layer(OUTPUT_NAME))(head.get_layer(HIDDEN)(signal)))
@@ -116,6 +118,10 @@ def batches(sources: Sequence[Source], seed: int) -> Iterator[tuple[NDArray[np.f
 
 def _drawn(rng: np.random.Generator, source: Source) -> tuple[NDArray[np.float32], Targets]:
     views, count = source.pictures.shape[:2]
-    thing = rng.integers(0, count, source.rows)
+    if source.weights is None:
+        thing = rng.integers(0, count, source.rows)
+    else:
+        reached = np.cumsum(source.weights)
+        thing = np.searchsorted(reached, rng.random(source.rows) * reached[-1], side="right")
     view = rng.integers(0, views, source.rows)
     return varied(rng, source.pictures[view, thing], source.changes), source.targets[thing]

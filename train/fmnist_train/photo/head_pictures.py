@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from fmnist_edge.contract import LABELS
 from fmnist_edge.dataset import Split, load_split
-from fmnist_train.photo.composites import CompositePool, CompositeRecipe
+from fmnist_train.photo.composites import CompositeRecipe
 from fmnist_train.photo.head_fitting import Source, Targets
 from fmnist_train.photo.negatives import TEST_SEED, TRAIN_SEED, negatives
 from fmnist_train.photo.photos import fold, train_photos
 from fmnist_train.photo.pools import draw_pool
 from fmnist_train.photo.progress import Report, counting
 from fmnist_train.photo.recipes import HeadRecipe
+from fmnist_train.photo.redrawing import redrawn_views
 from fmnist_train.photo.taps import DrawingRule
 from fmnist_train.photo.views import exact_pictures, open_segmenter, photo_views
 
@@ -59,7 +60,8 @@ def draw_head_pictures(
 ) -> HeadPictures:
     """Draw all pictures that a recipe needs. `photos` is their folder, None for a recipe that uses none."""
     train = load_split("train", data)
-    plain = Source(train.images[None], one_hot(train.labels), recipe.images, recipe.strong)
+    weights = np.array(recipe.weights)[train.labels]
+    plain = Source(train.images[None], one_hot(train.labels), recipe.images, recipe.strong, weights)
     if photos is None:
         return _without_photos(recipe, seed, segmenter, train, load_split("validation", data), plain, report)
     return _with_photos(recipe, seed, segmenter, photos, plain, report)
@@ -86,20 +88,15 @@ def _with_photos(
 def _without_photos(
     recipe: HeadRecipe, seed: int, segmenter: Path, train: Split, validation: Split, plain: Source, report: Report
 ) -> HeadPictures:
-    draw, rule, total = open_segmenter(segmenter), DrawingRule(), recipe.composite_pool
-
-    def pictures(split: Split, count: int) -> tuple[NDArray[np.uint8], CompositePool]:
-        pool = draw_pool(split, CompositeRecipe(), count, seed + POOL_SEED_STEP, PROCESSES)
-        return exact_pictures(list(pool.photos), draw, rule), pool
-
-    drawn, pool = pictures(train, total)
-    report(f"drew {total:,} composites and their pictures")
-    composites = Source(drawn[None], pool.allowed.astype(np.float32), recipe.composites, recipe.light)
-    seen, judged_pool = pictures(validation, JUDGED_COMPOSITES)
+    views = redrawn_views(train, recipe.redrawing, recipe.redrawings, seed, PROCESSES)
+    report(f"redrew {len(train.images):,} images {recipe.redrawings} times")
+    redrawn = replace(plain, pictures=views, rows=recipe.redrawn, changes=recipe.light)
+    pool = draw_pool(validation, CompositeRecipe(), JUDGED_COMPOSITES, seed + POOL_SEED_STEP)
+    seen = exact_pictures(list(pool.photos), open_segmenter(segmenter), DrawingRule())
     no_garments = _Negatives(recipe, segmenter, [], [])
-    names = np.array([LABELS[int(row.argmax())] if row.sum() == 1 else "Pair of shoes" for row in judged_pool.allowed])
-    judged = Judged(seen, judged_pool.allowed, names, *no_garments.judged)
-    return HeadPictures([composites, no_garments.source, plain], None, judged)
+    names = np.array([LABELS[int(row.argmax())] if row.sum() == 1 else "Pair of shoes" for row in pool.allowed])
+    judged = Judged(seen, pool.allowed, names, *no_garments.judged)
+    return HeadPictures([redrawn, no_garments.source, plain], None, judged)
 
 
 class _Negatives:
