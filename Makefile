@@ -21,19 +21,8 @@ test: $(VENV)/.dev  ## install everything, get the dataset, run all tests
 	@echo "== tests"
 	@$(RUN)python -m pytest
 
-stress: $(VENV)/.dev build/npm/.installed  ## run the long tests: load, kills, memory, a real browser, Node (needs chromium and npm)
+stress: $(VENV)/.dev build/npm/.installed  ## run the long tests: load, kills, memory, some in a real browser and in Node (needs chromium and npm)
 	@$(RUN)python -m pytest -m stress
-
-fuzz: $(VENV)/.fuzz  ## try 200,000 inputs of a coverage-guided fuzzer on images and on models each (half an hour)
-	@mkdir -p build/fuzz && $(RUN)python -m pip download --quiet --no-deps --no-binary pillow --dest build/fuzz \
-	  "pillow==$$($(RUN)python -c 'import PIL; print(PIL.__version__)')" || echo "Pillow's own test pictures are no seeds"
-	@$(RUN)python -m tests.reliability.fuzz.run --runs 200000 $$(ls build/fuzz/pillow-*.tar.gz 2>/dev/null | sed 's/^/--pillow /')
-
-fuzz-quick: $(VENV)/.fuzz  ## fuzz for a minute
-	@$(RUN)python -m tests.reliability.fuzz.run --seconds 28
-
-reliability: $(VENV)/.dev  ## write docs/reliability.md from the records that stress and fuzz keep
-	@$(RUN)python -m tests.reliability.page
 
 bench: $(VENV)/.dev  ## measure every contender (about ten minutes, on a machine with nothing else to do) into build/bench/
 	@$(RUN)fmnist-edge data fetch
@@ -45,6 +34,17 @@ bench-quick: $(VENV)/.dev  ## the same in under 90 seconds: does every contender
 
 bench-readme: $(VENV)/.dev  ## put the last `make bench` into README.md, docs/benchmarks.md and docs/figures/
 	$(RUN)python -m fmnist_bench.publishing build/bench/bench.json .
+
+fuzz: $(VENV)/.fuzz  ## try 200,000 inputs of a coverage-guided fuzzer on images and on models each (half an hour)
+	@mkdir -p build/fuzz && $(RUN)python -m pip download --quiet --no-deps --no-binary pillow --dest build/fuzz \
+	  "pillow==$$($(RUN)python -c 'import PIL; print(PIL.__version__)')" || echo "Pillow's own test pictures are no seeds"
+	@$(RUN)python -m tests.reliability.fuzz.run --runs 200000 $$(ls build/fuzz/pillow-*.tar.gz 2>/dev/null | sed 's/^/--pillow /')
+
+fuzz-quick: $(VENV)/.fuzz  ## fuzz for a minute
+	@$(RUN)python -m tests.reliability.fuzz.run --seconds 28
+
+reliability: $(VENV)/.dev  ## write docs/reliability.md from the records that stress and fuzz keep
+	@$(RUN)python -m tests.reliability.page
 
 lint: $(VENV)/.dev  ## check style, types and who imports whom
 	@echo "== ruff" && $(RUN)ruff check . && $(RUN)ruff format --check .

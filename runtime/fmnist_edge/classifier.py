@@ -79,7 +79,7 @@ class Classifier:
         if route not in ("auto", only):
             raise UsageError(f"{self.path} classifies {_WHAT[only]} only; choose another model for the route '{route}'")
         if only == "photo":
-            self._photo_model = _open_photo_model(self.path, session=session)
+            self._photo_model = _open_photo_model(self.path, self.threads, session)
         else:
             self._session = session
         return only
@@ -164,7 +164,7 @@ class Classifier:
     def _photos(self) -> PhotoModel:
         with self._lock:
             if self._photo_model is None:
-                self._photo_model = _open_photo_model(EMBEDDED_PHOTO_MODEL, threads=self.threads)
+                self._photo_model = _open_photo_model(EMBEDDED_PHOTO_MODEL, self.threads)
             return self._photo_model
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -177,7 +177,7 @@ class Classifier:
 _WHAT = {"photo": "photos", "dataset": "28x28 images"}
 
 
-def _open_photo_model(path: Path, *, threads: int = 1, session: Any = None) -> PhotoModel:
+def _open_photo_model(path: Path, threads: int, session: Any = None) -> PhotoModel:
     from fmnist_edge.photo_model import PhotoModel  # not above: it is of no use before the first photo
 
     return PhotoModel(path, threads=threads, session=session)

@@ -6,6 +6,7 @@ those of onnx.proto (github.com/onnx/onnx), in the wire format of protobuf.dev/p
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
