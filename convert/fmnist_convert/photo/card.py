@@ -69,8 +69,8 @@ def _origin(facts: dict[str, Any]) -> str:
 def _limits(_facts: dict[str, Any]) -> str:
     return (
         "## Limits\n\n"
-        "One garment, lying or hanging, seen from the front, on a ground that differs from it. Coats and shoes are "
-        "its weakest classes, and the kinds of shoes were never told apart in training photos. It knows bags from "
-        "catalogue pictures only. Garments on people, several garments, and grounds of the garment's own colour come "
-        "out wrong or unsure. Do not use it to decide anything about people."
+        "One garment, lying or hanging, seen from the front, on a ground that differs from it. Coats, dresses and "
+        "shirts are its weakest classes, and the kinds of shoes were never told apart in training photos. It knows "
+        "bags from catalogue pictures only. Garments on people, several garments, and grounds of the garment's own "
+        "colour come out wrong or unsure. Do not use it to decide anything about people."
     )
