@@ -38,17 +38,23 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=dict)
     own: tuple[str, ...] = ()
     """Hidden folders that it may leave on purpose, to go on from."""
+    before: Callable[[Path], list[str]] | None = None
+    """What made the files that were there before; None where any files will do."""
 
 
 def commands(dataset: Path, mirror: str) -> list[Command]:
     """Return the table; `mirror` is the URL of a server with the dataset's files."""
     data = {"FMNIST_DATA": str(dataset)}
+
+    def deploy(out: Path) -> list[str]:
+        return ["deploy", str(out)]
+
     return [
-        Command("classify --output", lambda out: ["classify", *SAMPLES * 200, "--output", f"{out}/rows.txt"], 60),
+        Command("classify --output", lambda out: ["classify", *SAMPLES * 200, "--output", f"{out}/rows.txt"], 50),
         Command(
             "data fetch",
             lambda out: ["data", "fetch", "--force", "-o", str(out)],
-            70,
+            60,
             {"FMNIST_MIRRORS": mirror, "no_proxy": "127.0.0.1"},
         ),
         Command("evaluate --report", lambda out: ["evaluate", "--report", str(out)], 40, data),
@@ -60,6 +66,7 @@ def commands(dataset: Path, mirror: str) -> list[Command]:
             (".fmnist-mlp.backup",),
         ),
         Command("convert", lambda out: ["convert", str(KERAS), "-o", str(out)], 10, data),
+        Command("deploy", deploy, 20, before=lambda out: [*deploy(out), "--reduced-ops"]),
     ]
 
 
@@ -75,6 +82,8 @@ class Harness:
     """What was wrong after a kill; empty if nothing is ever lost."""
     new: dict[str, bytes] = field(default_factory=dict)
     """What the command writes, by path."""
+    old: dict[str, bytes] = field(default_factory=dict)
+    """What is there before it is killed."""
     seconds: float = 0.0
     """How long it takes undisturbed."""
 
@@ -85,46 +94,50 @@ class Harness:
 
     def prepare(self) -> None:
         """Run the command undisturbed, to know what it writes."""
-        shutil.rmtree(self.out, ignore_errors=True)
         begun = time.monotonic()
-        process = self._started()
-        _, told = process.communicate(timeout=_TIMEOUT)
+        self.new = self._made_by(self.command.arguments)
         self.seconds = time.monotonic() - begun
-        assert process.returncode == 0, told.decode()
-        self.new = _files(self.out)
-        assert self.new
+        self.old = {name: f"old {name}\n".encode() * 100 for name in self.new}
+        if self.command.before:
+            self.old = self._made_by(self.command.before)
+        assert self.old != self.new
 
     def kill(self, times: int) -> None:
         """Kill the command so often, each time over older files, and run it again."""
         for _ in range(3 * times):  # some end before the signal comes, and count for nothing
             if times <= 0:
                 return
-            old = self._with_old_files()
+            self._lay_old_files()
             if self._killed():
                 times, self.kills = times - 1, self.kills + 1
-                self._judge(old)
+                self._judge()
                 self._run_again()
         raise AssertionError(f"{self.command.name} ended too early too often to be killed")
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _made_by(self, arguments: Callable[[Path], list[str]]) -> dict[str, bytes]:
+        shutil.rmtree(self.out, ignore_errors=True)
+        process = self._started(arguments)
+        _, told = process.communicate(timeout=_TIMEOUT)
+        assert process.returncode == 0, told.decode()
+        return _files(self.out)
+
+    def _started(self, arguments: Callable[[Path], list[str]] | None = None) -> subprocess.Popen[bytes]:
         scratch = self.workplace / "tmp"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         environment = {**os.environ, **self.command.environment, "TMPDIR": str(scratch)}
-        arguments = [SCRIPT, *self.command.arguments(self.out)]
+        command = [SCRIPT, *(arguments or self.command.arguments)(self.out)]
         return subprocess.Popen(
-            arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, start_new_session=True
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, start_new_session=True
         )
 
-    def _with_old_files(self) -> dict[str, bytes]:
+    def _lay_old_files(self) -> None:
         """Lay files of an earlier run where the command will write."""
         shutil.rmtree(self.out, ignore_errors=True)
-        old = {name: f"old {name}\n".encode() * 100 for name in self.new}
-        for name, content in old.items():
+        for name, content in self.old.items():
             path = self.out / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        return old
 
     def _killed(self) -> bool:
         """Start the command and kill it: at any moment, or soon after its first file appeared."""
@@ -145,12 +158,14 @@ class Harness:
         process.communicate(timeout=_TIMEOUT)
         return alive and process.returncode == -signal.SIGKILL
 
-    def _judge(self, old: Mapping[str, bytes]) -> None:
+    def _judge(self) -> None:
         found = _files(self.out)
-        for name in old.keys() - found.keys():
+        if self.command.before and found not in (self.old, self.new):
+            self.faults.append("the folder is neither the old nor the new one")
+        for name in (self.old.keys() & self.new.keys()) - found.keys():
             self.faults.append(f"{name} is gone")
         for name, content in found.items():
-            whole = (old.get(name), self.new.get(name))
+            whole = (self.old.get(name), self.new.get(name))
             if content not in whole and not name.startswith((*self.command.own, ".fmnist-edge-")):
                 self.faults.append(f"{name} is neither the old nor the new one")
 
@@ -161,6 +176,9 @@ class Harness:
             self.faults.append(f"run again, it fails: {told.decode().strip()}")
         elif _files(self.out) != self.new:
             self.faults.append("run again, it leaves something else")
+        debris = {path.name for path in self.workplace.iterdir()} - {"out", "tmp"}
+        if debris:
+            self.faults.append(f"run again, it leaves {sorted(debris)}")
 
 
 def _files(folder: Path) -> dict[str, bytes]:

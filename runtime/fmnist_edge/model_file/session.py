@@ -22,8 +22,6 @@ from fmnist_edge.contract import (
 )
 from fmnist_edge.errors import ModelError
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, facts_from_metadata
-from fmnist_edge.model_file.screening import screened_content
-from fmnist_edge.model_file.trial import limit_memory, try_out
 
 Kind: TypeAlias = Literal["classifier", "photo"]
 
@@ -51,6 +49,9 @@ def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> An
     options = _options(threads, optimized)
     if model in (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL):
         return _opened(str(model), options, model)
+    from fmnist_edge.model_file.screening import screened_content  # not above: the shipped models need neither
+    from fmnist_edge.model_file.trial import limit_memory, try_out
+
     content = screened_content(model)
     careful = _options(1, False)
     for one in (careful, options):
