@@ -73,7 +73,7 @@ FORMS: Final[dict[str, tuple[Form, dict[str, Any]]]] = {
     "phone-lossy.webp": (lambda: texture(PHONE), {"method": 0}),
     "phone-lossless.webp": (lambda: texture(PHONE), {"method": 0, "lossless": True, "quality": 0}),
     "phone-transparent.webp": (lambda: _transparent(PHONE), {"method": 0}),
-    "largest.webp": (lambda: _transparent((3840, 3800)), {"method": 0}),
+    "largest.webp": (lambda: _transparent((3700, 3700)), {"method": 0}),
     "colour.avif": (texture, {"speed": 10}),
     "phone.avif": (lambda: texture(PHONE), {"speed": 10}),
     "phone-transparent.avif": (lambda: _transparent(PHONE), {"speed": 10}),
