@@ -67,6 +67,13 @@ convert-models: $(VENV)/.dev  ## convert the committed Keras original again
 	cp build/models/fmnist-mlp.int8.* runtime/fmnist_edge/models/
 	$(RUN)fmnist-edge verify
 
+.PHONY: accuracy-study quantization-study
+accuracy-study: $(VENV)/.dev  ## train the default recipe without each of its parts and write docs/accuracy-study.md (hours)
+	$(RUN)python -m fmnist_train.ablation build/accuracy docs/accuracy-study.md
+
+quantization-study: $(VENV)/.dev  ## measure the ways to quantize side by side and write docs/quantization.md
+	$(RUN)python -m fmnist_convert.study.page train/artifacts/fmnist-mlp.keras docs/quantization.md
+
 PHOTO := build/photo
 SEGMENTER := fmnist-photo-segmenter.keras
 

@@ -38,7 +38,7 @@ CHUNK: Final = 1000
 class Classifier:
     """Classifies images: those of the dataset's form by the classifier, all others by the photo model.
 
-    Safe to share between threads; pickles as its arguments, so every process makes sessions of its own.
+    Safe to share between threads; pickles as its arguments, so every process makes sessions of its own, once.
     """
 
     def __init__(
@@ -193,8 +193,21 @@ def looks_like_the_dataset(picture: PIL.Image.Image) -> bool:
     return bool((channels == channels[..., :1]).all())
 
 
+_REVIVED: Final[dict[tuple[Any, ...], Classifier]] = {}
+_REVIVED_LOCK: Final = threading.Lock()
+
+
 def _reopen(model: str | os.PathLike[str] | None, threads: int, route: Route, max_pixels: int) -> Classifier:
-    return Classifier(model, threads=threads, route=route, max_pixels=max_pixels)
+    """Return this process's classifier for the arguments: Spark and Dask unpickle one for each task.
+
+    The key holds the file's time and size, so that a model that was replaced is loaded anew.
+    """
+    status = Path(model).stat() if model is not None and Path(model).exists() else None
+    key = (model and os.fspath(model), status and (status.st_mtime_ns, status.st_size), threads, route, max_pixels)
+    with _REVIVED_LOCK:
+        if key not in _REVIVED:
+            _REVIVED[key] = Classifier(model, threads=threads, route=route, max_pixels=max_pixels)
+        return _REVIVED[key]
 
 
 def _wrong_array(images: object) -> ImageError:

@@ -49,8 +49,8 @@ def faults(done: Run, total: int) -> list[str]:
 
 @linux_only
 def test_a_list_of_ten_thousand_is_answered_row_by_row_in_flat_memory(tmp_path: Path, broken: Path) -> None:
-    total = 10_000  # of which the first tenth has all ten photos
-    done = run_list(mixed(write_images(tmp_path, 200), broken, total, 100, 100), total)
+    total = 10_000  # of which the first tenth has all ten photos four times: the allocator settles after two or three
+    done = run_list(mixed(write_images(tmp_path, 200), broken, total, 25, 100), total)
     assert faults(done, total) == []
     assert done.code == 1  # of the broken one
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -90,6 +91,19 @@ def test_many_threads_share_one_classifier(classifier: Classifier, test_split: A
     with ThreadPoolExecutor(8) as pool:
         parts = list(pool.map(lambda at: classifier.predict(images[at : at + 50]), range(0, 2000, 50)))
     assert np.array_equal(np.concatenate(parts), expected)
+
+
+def test_a_classifier_that_arrives_often_is_opened_once(tmp_path: Path) -> None:
+    content = pickle.dumps(Classifier())
+    with ThreadPoolExecutor(4) as pool:
+        assert len({id(revived) for revived in pool.map(pickle.loads, [content] * 20)}) == 1
+    model = tmp_path / "model.onnx"
+    model.write_bytes(EMBEDDED_CLASSIFIER.read_bytes())
+    content = pickle.dumps(Classifier(model))
+    first = pickle.loads(content)
+    assert pickle.loads(content) is first
+    os.utime(model, ns=(1, 1))
+    assert pickle.loads(content) is not first
 
 
 def test_a_pickled_classifier_gives_the_same_bits(classifier: Classifier, test_split: Any) -> None:

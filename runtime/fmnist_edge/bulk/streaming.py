@@ -20,6 +20,8 @@ from fmnist_edge.prediction import Prediction
 if TYPE_CHECKING:
     import PIL.Image
 
+    from fmnist_edge.intake.decoding import ImageSource
+
 STANDARD_INPUT: Final = "-"
 BATCH: Final = 256  # images run at once; more bought no speed on two cores, and 200 KB is little memory
 PATIENCE: Final = 0.25  # seconds after which a batch is run though it is not full, so that answers keep coming
@@ -54,6 +56,27 @@ def classify_all(
     found = expand(inputs, recursive=recursive)
     for batch in _batches(None if one is PAUSE else _loaded(classifier, one, on_answer) for one in found):
         yield from _classified(classifier, batch, on_answer)
+
+
+def classify_sources(
+    classifier: Classifier, sources: Iterable[tuple[str, ImageSource | ImageError]]
+) -> Iterator[Result]:
+    """Classify images that come from anywhere, each with the path that its Result shall bear, in the order given.
+
+    An ImageError in an image's place becomes its Result. The answers are those of `classify_all`.
+    """
+    for batch in _batches(_begun(classifier, path, source) for path, source in sources):
+        yield from _classified(classifier, batch, None)
+
+
+def _begun(classifier: Classifier, path: str, source: ImageSource | ImageError) -> _Loaded:
+    if isinstance(source, ImageError):
+        return path, source
+    try:
+        begun = classifier.begin(source)
+    except ImageError as error:
+        return path, error
+    return path, begun if isinstance(begun, Prediction) else _Waiting(None, begun)
 
 
 def _loaded(classifier: Classifier, found: Found, on_answer: OnAnswer | None) -> _Loaded:

@@ -14,8 +14,11 @@ from fmnist_edge.cli.classify_request import ClassifyRequest
 from fmnist_edge.cli.options import (
     common_options,
     is_debugging,
+    max_pixels_option,
+    min_confidence_option,
     model_option,
     output_file_option,
+    route_option,
     threads_option,
 )
 from fmnist_edge.errors import EXIT_FAILED
@@ -25,9 +28,6 @@ if TYPE_CHECKING:
     from fmnist_edge.bulk.streaming import OnAnswer
     from fmnist_edge.classifier import Classifier
     from fmnist_edge.cli.output_rows import RowOptions
-
-# As in intake.limits, whose import --help can do without.
-HIGHEST_MAX_PIXELS = 178_956_970
 
 
 @click.command("classify")
@@ -72,21 +72,8 @@ HIGHEST_MAX_PIXELS = 178_956_970
     metavar="N",
     help="Show the N best classes.  [default: 1 in text, 3 in the other forms]",
 )
-@click.option(
-    "--min-confidence",
-    type=click.FloatRange(0, 1),
-    metavar="P",
-    help="Call the label `unsure` if its probability is below P, 0..1.  [default: 0 for images of the dataset, "
-    "the photo model's own threshold for photos]",
-)
-@click.option(
-    "--as",
-    "route",
-    type=click.Choice(["auto", "photo", "dataset"]),
-    default="auto",
-    show_default=True,
-    help="Take all images for photos, or for images of the dataset; auto takes 28x28 grey ones for the dataset's.",
-)
+@min_confidence_option
+@route_option
 @click.option(
     "--save-input",
     "explanations",
@@ -95,12 +82,7 @@ HIGHEST_MAX_PIXELS = 178_956_970
     help="Draw for each image what the network saw and answered, as a PNG file in DIR.",
 )
 @click.option("--show", is_flag=True, help="Print what the network saw above each answer; text only.")
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(1, HIGHEST_MAX_PIXELS),
-    metavar="N",
-    help="Refuse pictures of more pixels, of a JPEG after its reduced decoding.  [default: 25000000]",
-)
+@max_pixels_option
 @model_option
 @threads_option
 @click.option(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fmnist_edge.bulk.printable import printable
 from fmnist_edge.cli.options import is_verbose, note, shows_progress, wanted_color
-from fmnist_edge.cli.printable import printable
 
 if TYPE_CHECKING:
     from fmnist_edge.bulk.result import Result

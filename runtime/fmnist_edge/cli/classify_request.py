@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +41,6 @@ class ClassifyRequest:
 
     def check(self) -> None:
         """Raise UsageError for what contradicts itself or can have no effect."""
-        if self.min_confidence is not None and math.isnan(self.min_confidence):
-            raise click.UsageError("--min-confidence must be a number, 0..1.")
         if self.show and self.output_format != "text":
             raise click.UsageError("--show goes with --format text: the other forms are for machines.")
         if self.null and self.files_from is None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fmnist_edge.bulk.printable import printable
 from fmnist_edge.cli.classify_printing import Tally
 from fmnist_edge.cli.options import note, wanted_color
-from fmnist_edge.cli.printable import printable
 
 if TYPE_CHECKING:
     from fmnist_edge.bulk.result import Result

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from fmnist_edge.cli.printable import printable
+from fmnist_edge.bulk.printable import printable
 from fmnist_edge.evaluation.calibration import BINS
 from fmnist_edge.evaluation.figures import Evaluation
 from fmnist_edge.evaluation.intervals import Share

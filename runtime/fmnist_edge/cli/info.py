@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from fmnist_edge.bulk.printable import printable
 from fmnist_edge.cli.options import common_options, text_or_json_option
-from fmnist_edge.cli.printable import printable
 
 
 @click.command(name="info")

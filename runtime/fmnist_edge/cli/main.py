@@ -10,13 +10,14 @@ from typing import Any, Final
 
 import click
 
+from fmnist_edge.bulk.printable import printable
 from fmnist_edge.cli.options import common_options, is_debugging, wanted_color
-from fmnist_edge.cli.printable import printable
 from fmnist_edge.errors import EXIT_FAILED, EXIT_OK, FmnistEdgeError
 
 # In the order that --help lists them. Each is a module of this package with a function `command`.
 COMMANDS: Final = (
     "classify",
+    "classify-lake",
     "evaluate",
     "plot",
     "info",
@@ -45,7 +46,7 @@ class LazyGroup(click.Group):
         """Import and return one command, or None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"fmnist_edge.cli.{cmd_name}").command
+        command = import_module(f"fmnist_edge.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -36,7 +36,7 @@ def screened_content(model: Path) -> bytes:
     Raises ModelError if it cannot be read, is no ONNX file, or holds what no contract needs: data outside the file,
     operators outside ONNX's own, loops and branches, functions, tensors larger than the file.
     """
-    content = _read(model)
+    content = model_bytes(model)
     try:
         for fault in _faults(content):
             raise ModelError(f"{model} is not run: {fault}; make it with `fmnist-edge convert`")
@@ -45,7 +45,8 @@ def screened_content(model: Path) -> bytes:
     return content
 
 
-def _read(model: Path) -> bytes:
+def model_bytes(model: Path) -> bytes:
+    """Return the bytes of a model file. Raises ModelError if it cannot be read or is larger than any model here."""
     try:
         with model.open("rb") as file:
             content = file.read(MAX_MODEL_BYTES + 1)

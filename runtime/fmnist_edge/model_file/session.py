@@ -41,7 +41,8 @@ def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> An
     """Return an onnxruntime InferenceSession on the CPU for a classifier or photo model file.
 
     `optimized=False` turns graph optimizations off, which the parity gate measures as well. A file that did not come
-    with this package is screened and tried out first.
+    with this package is screened and tried out first; one in onnxruntime's own format, `.ort`, which a deploy kit may
+    hold, cannot be screened and is tried out alone.
     Raises ModelError if the file is missing, is no ONNX model, breaks its contract, or does not behave.
     """
     if not model.is_file():
@@ -49,13 +50,18 @@ def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> An
     options = _options(threads, optimized)
     if model in (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL):
         return _opened(str(model), options, model)
-    from fmnist_edge.model_file.screening import screened_content  # not above: the shipped models need neither
+    from fmnist_edge.model_file.screening import (  # not above: the shipped models need neither
+        model_bytes,
+        screened_content,
+    )
     from fmnist_edge.model_file.trial import limit_memory, try_out
 
-    content = screened_content(model)
+    own_format = model.suffix == ".ort"
+    content = model_bytes(model) if own_format else screened_content(model)
     careful = _options(1, False)
     for one in (careful, options):
-        one.add_session_config_entry("session.load_model_format", "ONNX")  # and not the other format that it knows
+        # The name decides, so that nothing unscreened hides in an .onnx file.
+        one.add_session_config_entry("session.load_model_format", "ORT" if own_format else "ONNX")
         limit_memory(one)
     try_out(lambda: _opened(content, careful, model), lambda session: kind_of(session) == "photo", model)
     return _opened(content, options, model)

@@ -1,0 +1,1 @@
+"""What runs on the devices themselves: programs that need nothing of this project."""
