@@ -73,6 +73,7 @@ FORMS: Final[dict[str, tuple[Form, dict[str, Any]]]] = {
     "phone-lossy.webp": (lambda: texture(PHONE), {"method": 0}),
     "phone-lossless.webp": (lambda: texture(PHONE), {"method": 0, "lossless": True, "quality": 0}),
     "phone-transparent.webp": (lambda: _transparent(PHONE), {"method": 0}),
+    "largest.webp": (lambda: _transparent((3700, 3700)), {"method": 0}),
     "colour.avif": (texture, {"speed": 10}),
     "phone.avif": (lambda: texture(PHONE), {"speed": 10}),
     "phone-transparent.avif": (lambda: _transparent(PHONE), {"speed": 10}),
@@ -83,6 +84,12 @@ BOMBS: Final[dict[str, Callable[[], bytes]]] = {
     "three-scans.jpg": lambda: flat_jpeg(12_000, 9_000, interleaved=False),
     "thousand-scans.jpg": lambda: flat_jpeg(5_000, 5_000, scans=1_000),
 }
+
+
+def can_write(name: str) -> bool:
+    """Tell whether this Pillow can write a form: AVIF it can since 11.3."""
+    PIL.Image.init()
+    return not name.endswith(".avif") or "AVIF" in PIL.Image.SAVE
 
 
 def write(name: str, folder: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.big_pictures import BOMBS, FORMS, write
+from tests.reliability.big_pictures import BOMBS, FORMS, can_write, write
 from tests.reliability.processes import run
 from tests.reliability.records import write_record
 
@@ -18,9 +18,10 @@ SCENE = str(next((Path(__file__).parents[2] / "samples" / "scenes").glob("*.jpg"
 # The worst of each decoder; all others are in the long form.
 QUICK = (
     "noise.png",
+    "grey-transparent.png",
     "deeper-grey.tiff",
     "progressive.jpg",
-    "phone-transparent.webp",
+    "largest.webp",
     "phone-transparent.avif",
     "three-scans.jpg",
 )
@@ -50,7 +51,7 @@ def peak(name: str, folder: Path) -> tuple[float, str | None]:
     return done.peak_mb, error and error["code"]
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", [name for name in QUICK if can_write(name)])
 def test_the_worst_pictures_take_less_than_300_mb(name: str, tmp_path: Path) -> None:
     taken, refused = peak(name, tmp_path)
     assert taken < LIMIT_MB
@@ -59,7 +60,7 @@ def test_the_worst_pictures_take_less_than_300_mb(name: str, tmp_path: Path) -> 
 
 @pytest.mark.stress
 def test_no_picture_takes_300_mb(tmp_path: Path) -> None:
-    peaks = {name: peak(name, tmp_path) for name in (*FORMS, *BOMBS)}
+    peaks = {name: peak(name, tmp_path) for name in (*FORMS, *BOMBS) if can_write(name)}
     classified = [taken for taken, refused in peaks.values() if not refused]
     over = [name for name, (taken, _) in peaks.items() if taken >= LIMIT_MB]
     write_record(
@@ -80,4 +81,4 @@ def test_no_picture_takes_300_mb(tmp_path: Path) -> None:
         },
     )
     assert over == []
-    assert {name for name, (_, refused) in peaks.items() if refused} == REFUSED
+    assert {name for name, (_, refused) in peaks.items() if refused} == REFUSED & peaks.keys()

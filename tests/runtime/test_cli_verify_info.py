@@ -101,3 +101,10 @@ def test_a_model_that_is_none_exits_with_3_and_one_line(tmp_path: Path) -> None:
 def test_debug_shows_the_traceback_that_is_hidden_otherwise(tmp_path: Path) -> None:
     assert "Traceback" not in run("info", tmp_path / "none.onnx").stderr
     assert "Traceback" in run("info", "--debug", tmp_path / "none.onnx").stderr
+
+
+def test_what_a_path_does_to_a_terminal_is_escaped_in_an_error(tmp_path: Path) -> None:
+    done = run("info", f"{tmp_path}/\x1b[2J\u202e.onnx")
+    assert done.returncode == 3
+    assert r"\x1b[2J\u202e.onnx" in done.stderr
+    assert "\x1b" not in done.stderr

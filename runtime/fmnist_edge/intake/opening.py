@@ -53,16 +53,14 @@ def _opened_bytes(data: bytes, max_pixels: int) -> PIL.Image.Image:
     if name == "Jpeg":
         image.draft(image.mode, _draft_size(full_size))
     check_file(image, data, full_size, max_pixels)
-    image.info[SEVERAL_FRAMES] = _has_several_frames(image, data)
+    image.info[SEVERAL_FRAMES] = _has_several_frames(image)
     return image
 
 
-def _has_several_frames(image: Any, data: bytes) -> bool:
+def _has_several_frames(image: Any) -> bool:
     """Tell whether there are more frames than the one that is taken. Damage behind the first spoils nothing."""
     try:
-        # A GIF or TIFF looks for its second frame, and could not go back where that is damaged: so another looks.
-        looking = type(image)(BytesIO(data)) if image.format in ("GIF", "TIFF") else image
-        return bool(getattr(looking, "is_animated", False))
+        return bool(getattr(image, "is_animated", False))
     except Exception:  # as broad as Pillow's own on damaged bytes
         return False
 
