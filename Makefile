@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/
 INSTALL := $(RUN)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test stress lint format models samples photo-figure figures constraints wheel clean
+.PHONY: help demo test stress fuzz fuzz-quick reliability bench bench-quick bench-readme lint format models photo-vectors samples photo-figure page-figure figures constraints wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -33,8 +33,30 @@ devices-quick: $(VENV)/.dev  ## run the fast rows of the device matrix, under fo
 devices-page: $(VENV)/.dev  ## write docs/devices.md from the last run of `make devices`
 	@$(RUN)python -m fmnist_bench.devices.page
 
-stress: $(VENV)/.dev  ## run the long tests, among them the report in a real browser (needs chromium)
+stress: $(VENV)/.dev build/npm/.installed  ## run the long tests: load, kills, memory, some in a real browser and in Node (needs chromium and npm)
 	@$(RUN)python -m pytest -m stress
+
+bench: $(VENV)/.dev  ## measure every contender (about ten minutes, on a machine with nothing else to do) into build/bench/
+	@$(RUN)fmnist-edge data fetch
+	@$(RUN)fmnist-edge bench --require-all -o build/bench
+
+bench-quick: $(VENV)/.dev  ## the same in under 90 seconds: does every contender run, and about how fast
+	@$(RUN)fmnist-edge data fetch
+	@$(RUN)fmnist-edge bench --quick --require-all -o build/bench-quick
+
+bench-readme: $(VENV)/.dev  ## put the last `make bench` into README.md, docs/benchmarks.md and docs/figures/
+	$(RUN)python -m fmnist_bench.publishing build/bench/bench.json .
+
+fuzz: $(VENV)/.fuzz  ## try 200,000 inputs of a coverage-guided fuzzer on images and on models each (half an hour)
+	@mkdir -p build/fuzz && $(RUN)python -m pip download --quiet --no-deps --no-binary pillow --dest build/fuzz \
+	  "pillow==$$($(RUN)python -c 'import PIL; print(PIL.__version__)')" || echo "Pillow's own test pictures are no seeds"
+	@$(RUN)python -m tests.reliability.fuzz.run --runs 200000 $$(ls build/fuzz/pillow-*.tar.gz 2>/dev/null | sed 's/^/--pillow /')
+
+fuzz-quick: $(VENV)/.fuzz  ## fuzz for a minute
+	@$(RUN)python -m tests.reliability.fuzz.run --seconds 28
+
+reliability: $(VENV)/.dev  ## write docs/reliability.md from the records that stress and fuzz keep
+	@$(RUN)python -m tests.reliability.page
 
 lint: $(VENV)/.dev  ## check style, types and who imports whom
 	@echo "== ruff" && $(RUN)ruff check . && $(RUN)ruff format --check .
@@ -57,6 +79,13 @@ convert-models: $(VENV)/.dev  ## convert the committed Keras original again
 	cp build/models/fmnist-mlp.int8.* runtime/fmnist_edge/models/
 	$(RUN)fmnist-edge verify
 
+.PHONY: accuracy-study quantization-study
+accuracy-study: $(VENV)/.dev  ## train the default recipe without each of its parts and write docs/accuracy-study.md (hours)
+	$(RUN)python -m fmnist_train.ablation build/accuracy docs/accuracy-study.md
+
+quantization-study: $(VENV)/.dev  ## measure the ways to quantize side by side and write docs/quantization.md
+	$(RUN)python -m fmnist_convert.study.page train/artifacts/fmnist-mlp.keras docs/quantization.md
+
 PHOTO := build/photo
 SEGMENTER := fmnist-photo-segmenter.keras
 
@@ -74,12 +103,18 @@ convert-photo-models: $(VENV)/.dev  ## convert the committed parts of the photo 
 	$(RUN)fmnist-edge convert train/artifacts/$(SEGMENTER) train/artifacts/fmnist-photo-head.keras \
 	  --model-version 1.1.0 -o build/models
 	cp build/models/fmnist-photo.int8.* runtime/fmnist_edge/models/
+	$(RUN)fmnist-edge verify
 
 photo-model-fmnist-only: $(VENV)/.dev  ## make build/fmnist-only: a photo model that has seen no photo
 	$(RUN)fmnist-edge data fetch
 	$(RUN)fmnist-edge train --part segmenter -o $(PHOTO)/drawn
 	$(RUN)fmnist-edge train --part photo-head --recipe fmnist-only --segmenter $(PHOTO)/drawn/$(SEGMENTER) -o build/fmnist-only
-	$(RUN)fmnist-edge convert $(PHOTO)/drawn/$(SEGMENTER) build/fmnist-only/fmnist-photo-head.keras -o build/fmnist-only
+	$(RUN)fmnist-edge convert $(PHOTO)/drawn/$(SEGMENTER) build/fmnist-only/fmnist-photo-head.keras \
+	  --allow-worse -o build/fmnist-only
+
+photo-vectors: $(VENV)/.dev  ## write the self-test vectors of the shipped photo model again
+	$(RUN)python -m fmnist_convert.photo.vectors
+	$(RUN)fmnist-edge verify
 
 samples: $(VENV)/.dev  ## draw the sample images again from the dataset
 	$(RUN)python samples/make_samples.py
@@ -87,6 +122,9 @@ samples: $(VENV)/.dev  ## draw the sample images again from the dataset
 photo-figure: $(VENV)/.dev  ## draw the README's first picture again
 	@rm -rf build/figure && $(RUN)fmnist-edge classify samples/scenes/7-sneaker.jpg --save-input build/figure
 	@mkdir -p docs/figures && cp build/figure/7-sneaker.png docs/figures/photo-input.png
+
+page-figure: $(VENV)/.dev build/npm/.installed  ## take the picture of the deploy kit's web page again (needs chromium and npm)
+	bash docs/make_page_figure.sh $(RUN)
 
 figures: photo-figure  ## draw the pictures of the README and docs/tour.md again
 	bash docs/make_figures.sh $(RUN)fmnist-edge
@@ -103,6 +141,13 @@ constraints: $(VENV)/.made  ## write constraints.txt anew: the newest versions t
 clean:  ## remove what the targets made (not the dataset)
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
+# What the tests of the deploy kit need from npm. No script of a package is run.
+build/npm/.installed: tests/runtime/deploy/package.json
+	@echo "== installing npm packages"
+	@mkdir -p build/npm && cp $< build/npm/
+	@cd build/npm && npm install --silent --ignore-scripts --no-audit --no-fund --no-package-lock
+	@touch $@
+
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fmnist-edge needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
 	@echo "== making $(VENV)"
@@ -118,3 +163,8 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "== installing the runtime, TensorFlow and the tools (a minute or two)"
 	@$(INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	@echo "== installing the fuzzer"
+	@$(INSTALL) 'atheris>=3'
+	@touch $@

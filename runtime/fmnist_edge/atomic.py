@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,26 +39,32 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _replacement(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
+    temporary = path.with_name(f".fmnist-edge-{secrets.token_hex(6)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with _scratch_file(temporary) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+            if not temporary.exists():
+                # A descriptor for the folder, though the path is absolute: without one, Python would link the symlink.
+                os.link(f"/proc/self/fd/{file.fileno()}", temporary, src_dir_fd=file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
+def _scratch_file(temporary: Path) -> BinaryIO:
+    """Open a file without a name, of which a kill leaves nothing, or `temporary` where the system knows no such files.
+
+    Either gets the permissions of any other new file.
+    """
+    nameless = getattr(os, "O_TMPFILE", None)  # Linux 3.11 and newer, and not on every file system
+    if nameless is not None and Path("/proc/self/fd").is_dir():
+        with contextlib.suppress(OSError):
+            return os.fdopen(os.open(temporary.parent, nameless | os.O_RDWR, 0o666), "wb")
+    return temporary.open("xb")
+
+
 def _is_device(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
-
-
-def _umask() -> int:
-    """Return the process's umask (mkstemp makes files private; ours should be like any other)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

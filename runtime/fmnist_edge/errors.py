@@ -53,6 +53,12 @@ class DataError(FmnistEdgeError):
     exit_code = EXIT_UNAVAILABLE
 
 
+class ClusterError(FmnistEdgeError):
+    """A Ray cluster that cannot be reached or started, or that went away."""
+
+    exit_code = EXIT_UNAVAILABLE
+
+
 class MissingExtraError(FmnistEdgeError):
     """A command needs an optional part of the package that is not installed."""
 

@@ -9,13 +9,11 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from fmnist_edge.contract import IMAGE_SIDE
-from fmnist_edge.intake.decoding import ImageSource, decode
+from fmnist_edge.intake.decoding import SEVERAL_FRAMES, ImageSource, decode
+from fmnist_edge.intake.ground import on_dark
 
-__all__ = ["ImageSource", "decode", "fit", "load_image"]
+__all__ = ["ImageSource", "decode", "fit", "is_first_of_several", "load_image"]
 
-# The ground is light if the mean of the outermost pixels is above this, half of 255. Measured: the largest such
-# mean of the dataset's 60,000 training images is 107.5 (of the test images 94.9), so none is taken for light.
-LIGHT_GROUND: Final = 127.5
 # The ground's level is this percentile of the outermost pixels: low, since large garments cover most of them.
 # Measured on the training images: it is above 0 for 3 of 60,000 (at most 11); the median is for 65 (up to 163).
 GROUND_PERCENTILE: Final = 25
@@ -33,6 +31,11 @@ def load_image(source: ImageSource) -> NDArray[np.uint8]:
     return fit(decode(source))
 
 
+def is_first_of_several(picture: PIL.Image.Image) -> bool:
+    """Tell whether a decoded picture is the first of several frames: of an animation, or of pages that were scanned."""
+    return bool(picture.info.get(SEVERAL_FRAMES))
+
+
 def fit(picture: PIL.Image.Image) -> NDArray[np.uint8]:
     """Fit a decoded picture (mode L or RGB) to uint8 [28, 28].
 
@@ -41,21 +44,14 @@ def fit(picture: PIL.Image.Image) -> NDArray[np.uint8]:
     """
     grey = picture.convert("L")
     if grey.size == (IMAGE_SIDE, IMAGE_SIDE):
-        return _on_dark(np.array(grey))
-    return _centred(_levelled(_on_dark(_scaled(grey))))
+        return on_dark(np.array(grey))
+    return _centred(_levelled(on_dark(_scaled(grey))))
 
 
 def _scaled(grey: PIL.Image.Image) -> NDArray[np.uint8]:
     longest = max(grey.size)
     width, height = (max(1, round(side * IMAGE_SIDE / longest)) for side in grey.size)
     return np.asarray(grey.resize((width, height), _FILTER))
-
-
-def _on_dark(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if _border(image).mean() <= LIGHT_GROUND:
-        return image
-    negative: NDArray[np.uint8] = 255 - image
-    return negative
 
 
 def _border(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

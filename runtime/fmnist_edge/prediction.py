@@ -25,6 +25,8 @@ class Prediction:
     """Of a photo, where the garment was found: uint8 [96, 96] over the whole photo; None for a dataset image."""
     threshold: float = 0.0
     """The confidence below which the model's makers call its answer unsure, 0..1; 0 for dataset images."""
+    first_of_several: bool = False
+    """The file holds several frames (an animation, a scan of several pages); the answer is for the first."""
 
     @cached_property
     def index(self) -> int:
@@ -43,5 +45,7 @@ class Prediction:
 
     def top(self, count: int) -> list[tuple[int, float]]:
         """Return the `count` best classes as (index, probability), best first, ties by index."""
+        if count == 1:
+            return [(self.index, self.confidence)]
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(int(index), float(self.probabilities[index])) for index in order]

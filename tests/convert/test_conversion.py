@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import subprocess
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +165,51 @@ def test_a_lambda_layer_is_never_run(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="safely"):
         convert(tmp_path / "lambda.keras")
     assert not flag.exists()
+
+
+def changed_keras(tmp_path: Path, member: str, change: Callable[[bytes], bytes]) -> Path:
+    """Copy the shipped original with one file of its archive changed."""
+    path = tmp_path / "changed.keras"
+    with zipfile.ZipFile(SHIPPED_KERAS) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            target.writestr(name, change(content) if name == member else content)
+    return path
+
+
+FOREIGN = [("os", "system"), ("keras.utils", "get_file"), ("keras.config", "enable_unsafe_deserialization")]
+
+
+@pytest.mark.parametrize(("module", "name"), FOREIGN)
+def test_what_is_no_layer_is_refused_before_keras_sees_it(tmp_path: Path, module: str, name: str) -> None:
+    def call(config: bytes) -> bytes:
+        content = json.loads(config)
+        content["config"]["layers"].append(
+            {"module": module, "class_name": name, "config": {}, "registered_name": None}
+        )
+        return json.dumps(content).encode()
+
+    with pytest.raises(ModelError, match=f"it names '{name}' of '{module}'"):
+        convert(changed_keras(tmp_path, "config.json", call))
+
+
+def test_weights_of_another_file_are_not_read(tmp_path: Path) -> None:
+    import h5py
+
+    def link(weights: bytes) -> bytes:
+        content = io.BytesIO(weights)
+        with h5py.File(content, "r+") as file:
+            file["stolen"] = h5py.ExternalLink("/etc/passwd", "/")
+        return content.getvalue()
+
+    with pytest.raises(ModelError, match="its weights stolen lie in another file"):
+        convert(changed_keras(tmp_path, "model.weights.h5", link))
+
+
+def test_an_archive_that_unpacks_to_gigabytes_is_refused_packed(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("config.json", "w") as member:
+        for _ in range(300):
+            member.write(bytes(2**20))
+    with pytest.raises(ModelError, match="unpacks to more than"):
+        convert(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fmnist_edge import LABELS, Classifier, ImageError, ModelError
+from fmnist_edge.classifier import CHUNK
 from fmnist_edge.dataset import load_split
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
+from fmnist_edge.model_file.session import open_session
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.png"))
 
@@ -54,12 +57,53 @@ def test_alone_batched_or_with_more_threads_the_bits_are_equal(images: np.ndarra
     assert np.array_equal(together, four.predict(images))
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 1])
+def test_answers_do_not_depend_on_how_many_images_come_at_once(
+    classifier: Classifier, test_split: Any, count: int
+) -> None:
+    session = open_session(EMBEDDED_CLASSIFIER)
+    images = test_split.images[:count]
+    assert np.array_equal(classifier.predict(images), session.run(["probabilities"], {"image": images})[0])
+
+
+def test_an_answer_stays_when_the_next_image_comes_and_strides_do_not_matter(
+    classifier: Classifier, test_split: Any
+) -> None:
+    first = classifier.predict(test_split.images[:1])
+    kept = first.copy()
+    turned = np.asfortranarray(test_split.images[1])[None, ::-1, ::-1]
+    second = classifier.predict(turned)
+    assert np.array_equal(first, kept)
+    assert np.array_equal(second, classifier.predict(np.concatenate([turned, turned]))[:1])
+
+
+def test_threads_that_classify_one_image_at_a_time_do_not_meet(classifier: Classifier, test_split: Any) -> None:
+    images = test_split.images[:400]
+    expected = classifier.predict(images)
+    with ThreadPoolExecutor(8) as pool:
+        alone = list(pool.map(lambda image: classifier.predict(image[None])[0], images))
+    assert np.array_equal(np.stack(alone), expected)
+
+
 def test_many_threads_share_one_classifier(classifier: Classifier, test_split: Any) -> None:
     images = test_split.images[:2000]
     expected = classifier.predict(images)
     with ThreadPoolExecutor(8) as pool:
         parts = list(pool.map(lambda at: classifier.predict(images[at : at + 50]), range(0, 2000, 50)))
     assert np.array_equal(np.concatenate(parts), expected)
+
+
+def test_a_classifier_that_arrives_often_is_opened_once(tmp_path: Path) -> None:
+    content = pickle.dumps(Classifier())
+    with ThreadPoolExecutor(4) as pool:
+        assert len({id(revived) for revived in pool.map(pickle.loads, [content] * 20)}) == 1
+    model = tmp_path / "model.onnx"
+    model.write_bytes(EMBEDDED_CLASSIFIER.read_bytes())
+    content = pickle.dumps(Classifier(model))
+    first = pickle.loads(content)
+    assert pickle.loads(content) is first
+    os.utime(model, ns=(1, 1))
+    assert pickle.loads(content) is not first
 
 
 def test_a_pickled_classifier_gives_the_same_bits(classifier: Classifier, test_split: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 SAMPLE = next((Path(__file__).parents[2] / "samples").glob("*.png"))
+SCENE = next((Path(__file__).parents[2] / "samples" / "scenes").glob("*.jpg"))
 PROGRAM = """
 import json, sys
 from fmnist_edge.cli.main import main
@@ -35,15 +36,37 @@ def loaded(*arguments: str) -> tuple[set[str], set[str]]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("--version",), ("classify", "--help"), ("evaluate", "--help"), ("plot", "samples", "--help")],
+    [
+        ("--help",),
+        ("--version",),
+        ("classify", "--help"),
+        ("evaluate", "--help"),
+        ("plot", "samples", "--help"),
+        ("deploy", "--help"),
+    ],
     ids=" ".join,
 )
 def test_help_and_version_load_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert not loaded(*arguments)[0] & HEAVY
 
 
-def test_classifying_loads_the_runtime_alone_and_one_decoder() -> None:
+def test_classifying_an_image_of_the_dataset_loads_of_pillow_the_c_part_alone() -> None:
     roots, pillow = loaded("classify", str(SAMPLE))
     assert roots & HEAVY == {"numpy", "onnxruntime", "PIL"}
     assert not roots & {"fmnist_train", "fmnist_convert", "fmnist_bench"}
-    assert {name for name in pillow if name.endswith("ImagePlugin")} == {"PIL.PngImagePlugin"}
+    assert pillow == {"PIL._imaging", "PIL._version"}
+
+
+def test_classifying_a_photo_loads_one_decoder() -> None:
+    _, pillow = loaded("classify", str(SCENE))
+    assert {name for name in pillow if name.endswith("ImagePlugin")} == {"PIL.JpegImagePlugin"}
+
+
+def test_the_script_prints_everything_and_keeps_the_exit_code(tmp_path: Path) -> None:
+    script = str(Path(sys.executable).with_name("fmnist-edge"))
+    for arguments, code in (([str(SAMPLE)], 0), (["missing.png"], 1), (["--nonsense"], 2)):
+        done = subprocess.run([script, "classify", *arguments], capture_output=True, timeout=60)
+        assert done.returncode == code
+        assert done.stdout or done.stderr
+    rows = subprocess.run([script, "classify", *[str(SAMPLE)] * 300], capture_output=True, timeout=60).stdout
+    assert len(rows.splitlines()) == 300

@@ -32,12 +32,13 @@ def model(tmp_path: Path) -> Path:
 def test_this_device_reproduces_the_measured_answers() -> None:
     done = run("verify")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("ok") == 4
+    assert done.stdout.count("ok") == 8
     assert "20 images: 0 labels differ" in done.stdout
+    assert "6 photos: 0 labels differ" in done.stdout
 
 
 def test_verify_reports_its_figures_as_json(model: Path) -> None:
-    figures = json.loads(run("verify", model, "--format", "json").stdout)
+    [figures] = json.loads(run("verify", model, "--format", "json").stdout)
     assert (figures["passed"], figures["images"], figures["different_labels"]) == (True, 20, 0)
     assert figures["max_difference"] <= figures["tolerance"] == 1e-6
 

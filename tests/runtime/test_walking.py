@@ -46,10 +46,23 @@ def test_symlinked_files_are_taken_symlinked_folders_are_not_and_broken_links_do
 
 
 @posix_only
+def test_links_that_lead_in_a_circle_cost_no_other_file_of_the_folder(tmp_path: Path) -> None:
+    make(tmp_path, "b.png")
+    (tmp_path / "a").symlink_to("c")
+    (tmp_path / "c").symlink_to("a")
+    assert walked(tmp_path) == ["a", "b.png", "c"]
+
+
+@posix_only
 def test_pipes_are_left_out(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     make(tmp_path, "file")
     assert walked(tmp_path) == ["file"]
+
+
+def test_not_deep_is_the_folder_itself_alone(tmp_path: Path) -> None:
+    make(tmp_path, "b.png", "a/1.png")
+    assert [Path(found.path).name for found in walk(str(tmp_path), deep=False)] == ["b.png"]
 
 
 def test_the_path_given_stays_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

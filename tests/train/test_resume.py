@@ -12,7 +12,7 @@ import pytest
 
 from fmnist_edge.errors import UsageError
 from fmnist_train.backup import Backup
-from fmnist_train.recipes import Recipe, named_recipe
+from fmnist_train.recipes import DEFAULT, Recipe, named_recipe
 from fmnist_train.training import backup_for
 from tests.train.conftest import COMMAND, SHORT, Run
 
@@ -61,7 +61,7 @@ def test_a_killed_training_goes_on_to_the_very_same_bytes(tmp_path: Path, short_
     ("recipe", "seed", "named"),
     [
         (named_recipe("default", epochs=4, batch_size=2048), 4, "seed 3 instead of 4"),
-        (named_recipe("default", batch_size=2048), 3, "epochs 4 instead of 160"),
+        (named_recipe("default", batch_size=2048), 3, f"epochs 4 instead of {DEFAULT.epochs}"),
         (named_recipe("tutorial"), 3, "name default instead of tutorial"),
     ],
 )

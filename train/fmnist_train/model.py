@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
 from fmnist_train.backend import keras
+from fmnist_train.sharpness import SharpnessAwareModel
 
 NAME: Final = "fmnist-mlp"
 HIDDEN_UNITS: Final = 128
@@ -29,7 +30,7 @@ def build_model(name: str = NAME) -> Any:
     return keras.Model(image, probabilities, name=name)
 
 
-def build_training_model(model: Any, input_dropout: float) -> Any:
+def build_training_model(model: Any, input_dropout: float, sharpness_radius: float = 0.0) -> Any:
     """Return a second model on the very layers of `model`, with what only training needs between them.
 
     Its weights are those of `model`: training one trains the other, and the saved file holds no trace of it.
@@ -39,4 +40,8 @@ def build_training_model(model: Any, input_dropout: float) -> Any:
     if input_dropout > 0:
         signal = keras.layers.Dropout(input_dropout, name="input-dropout")(signal)
     probabilities = model.get_layer(OUTPUT_NAME)(model.get_layer(HIDDEN)(signal))
-    return keras.Model(image, probabilities, name=f"{NAME}-training")
+    if sharpness_radius == 0:
+        return keras.Model(image, probabilities, name=f"{NAME}-training")
+    trainer = SharpnessAwareModel(image, probabilities, name=f"{NAME}-training")
+    trainer.radius = sharpness_radius
+    return trainer

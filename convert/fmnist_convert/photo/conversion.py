@@ -26,13 +26,14 @@ from fmnist_convert.photo.float_steps import FloatSteps
 from fmnist_convert.photo.integer_steps import IntegerSteps
 from fmnist_convert.photo.photo_model import PhotoParts, build_photo_model
 from fmnist_convert.photo.scenes import draw_scene
+from fmnist_convert.photo.vectors import build_photo_vectors
 from fmnist_convert.quantize import Quantized, quantize
 from fmnist_edge.contract import LABELS
 from fmnist_edge.data.photos import ACCEPTED, list_photos, photos_at_hand
 from fmnist_edge.dataset import Split, load_split
 from fmnist_edge.errors import ModelError
 from fmnist_edge.intake.decoding import decode
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, sha256_of, side_json_path
+from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, sha256_of, side_json_path, vectors_path
 from fmnist_edge.photo_model import PhotoModel
 
 DEFAULT_NAME: Final = "fmnist-photo"
@@ -56,6 +57,8 @@ class Measured:
 
     name: str
     parity: Parity
+    classes: dict[str, float]
+    """Share labelled rightly of the pictures of each label; several accepted labels are named together."""
 
 
 def convert_photo_model(
@@ -80,8 +83,10 @@ def convert_photo_model(
         measured = [_measure(pictures, reference, answers) for pictures in _pictures(train, test, photos)]
     classifier = sha256_of(EMBEDDED_CLASSIFIER)
     facts = photo_facts(name, model_version, *parts, classifier, quantized) | graph_facts(int8_model, "int8")
-    facts["measured"] = {item.name: item.parity.as_facts() for item in measured}
-    return _conversion(name, int8_model, fp32_model, facts, measured)
+    facts["measured"] = {item.name: item.parity.as_facts() | {"classes": item.classes} for item in measured}
+    content = stamp(int8_model, facts).SerializeToString(deterministic=True)
+    vectors = build_photo_vectors(hashlib.sha256(content).hexdigest(), answers, test)
+    return _conversion(name, content, fp32_model.ByteSize(), facts, vectors, measured)
 
 
 def _fp32_parts(segmenter: Original, head: Original) -> PhotoParts:
@@ -141,7 +146,15 @@ def _measure(pictures: Pictures, reference: PhotoModel, answers: PhotoModel) -> 
         outputs.append((_merged(both[0], accepted), _merged(both[1], accepted)))
         labels.append(accepted[0])
     expected, found = (np.stack(side) for side in zip(*outputs, strict=True))
-    return Measured(pictures.name, measure_parity(found, expected, np.array(labels, np.uint8)))
+    right = found.argmax(1) == np.array(labels)
+    parity = measure_parity(found, expected, np.array(labels, np.uint8))
+    return Measured(pictures.name, parity, _by_class(right, pictures.accepted))
+
+
+def _by_class(right: NDArray[np.bool_], accepted: Sequence[tuple[int, ...]]) -> dict[str, float]:
+    """Return the share that is right by the names of the accepted labels."""
+    names = np.array([" or ".join(LABELS[index] for index in labels) for labels in accepted])
+    return {str(name): round(float(right[names == name].mean()), 4) for name in np.unique(names)}
 
 
 def _merged(probabilities: NDArray[np.float32], accepted: tuple[int, ...]) -> NDArray[np.float32]:
@@ -158,21 +171,21 @@ def _open(model: onnx.ModelProto, path: Path) -> PhotoModel:
 
 
 def _conversion(
-    name: str, int8: onnx.ModelProto, fp32: onnx.ModelProto, facts: dict[str, Any], measured: list[Measured]
+    name: str,
+    content: bytes,
+    fp32_bytes: int,
+    facts: dict[str, Any],
+    vectors: dict[str, Any],
+    measured: list[Measured],
 ) -> Conversion:
-    content = stamp(int8, facts).SerializeToString(deterministic=True)
     model = Path(f"{name}.int8.onnx")
-    beside = facts | {
-        "file": model.name,
-        "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
+    beside = facts | {"file": model.name, "bytes": len(content), "sha256": vectors["model_sha256"]}
     files = {
+        vectors_path(model).name: as_json(vectors),
         side_json_path(model).name: as_json(beside),
         model.with_suffix(".md").name: photo_card(beside).encode(),
         model.name: content,
     }
-    fp32_bytes = fp32.ByteSize()
     rows = [Row(f"{name}.fp32.onnx (not written)", fp32_bytes, None, measured[0].parity.reference_accuracy)]
     rows += [Row(f"{model.name}, {item.name}", len(content), item.parity, item.parity.accuracy) for item in measured]
     return Conversion(rows, broken_photo_limits({item.name: item.parity for item in measured}), files)

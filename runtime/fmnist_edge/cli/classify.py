@@ -2,38 +2,62 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fmnist_edge.cli.classify_printing import Tally, shown_as, with_progress, write_rows
+from fmnist_edge.cli.classify_request import ClassifyRequest
 from fmnist_edge.cli.options import (
     common_options,
     is_debugging,
-    is_verbose,
+    max_pixels_option,
+    min_confidence_option,
     model_option,
-    note,
     output_file_option,
-    shows_progress,
+    route_option,
     threads_option,
-    wanted_color,
 )
 from fmnist_edge.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
     from fmnist_edge.bulk.result import Result
     from fmnist_edge.bulk.streaming import OnAnswer
-    from fmnist_edge.classifier import Route
-    from fmnist_edge.cli.output_rows import Show
+    from fmnist_edge.classifier import Classifier
+    from fmnist_edge.cli.output_rows import RowOptions
 
 
 @click.command("classify")
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+@click.argument("inputs", nargs=-1, type=click.Path(), metavar="FILE...")
 @click.option("-r", "--recursive", is_flag=True, help="Classify every file in the folders given, too.")
+@click.option(
+    "--files-from",
+    metavar="LIST",
+    help="Classify the files that LIST names, one a line, too; - reads the list from standard input.",
+)
+@click.option("-0", "--null", is_flag=True, help="The paths in LIST end with a zero byte, as of `find -print0`.")
+@click.option(
+    "--watch",
+    "watched",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Classify what is in DIR, and what is dropped into it, when it is completely written; until Ctrl-C.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Remember in FILE what --watch has done, so that the next start goes on there.",
+)
+@click.option(
+    "--settle",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="For --watch, how long a file must not have changed.  [default: 1]",
+)
 @click.option(
     "--format",
     "output_format",
@@ -48,21 +72,8 @@ if TYPE_CHECKING:
     metavar="N",
     help="Show the N best classes.  [default: 1 in text, 3 in the other forms]",
 )
-@click.option(
-    "--min-confidence",
-    type=click.FloatRange(0, 1),
-    metavar="P",
-    help="Call the label `unsure` if its probability is below P, 0..1.  [default: 0 for images of the dataset, "
-    "the photo model's own threshold for photos]",
-)
-@click.option(
-    "--as",
-    "route",
-    type=click.Choice(["auto", "photo", "dataset"]),
-    default="auto",
-    show_default=True,
-    help="Take all images for photos, or for images of the dataset; auto takes 28x28 grey ones for the dataset's.",
-)
+@min_confidence_option
+@route_option
 @click.option(
     "--save-input",
     "explanations",
@@ -71,64 +82,68 @@ if TYPE_CHECKING:
     help="Draw for each image what the network saw and answered, as a PNG file in DIR.",
 )
 @click.option("--show", is_flag=True, help="Print what the network saw above each answer; text only.")
+@max_pixels_option
 @model_option
 @threads_option
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes; for many files, as many as the machine has cores.",
+)
 @output_file_option
 @common_options
 @click.pass_context
-def command(
-    ctx: click.Context,
-    inputs: tuple[str, ...],
-    recursive: bool,
-    output_format: str,
-    top_k: int | None,
-    min_confidence: float | None,
-    route: Route,
-    explanations: Path | None,
-    show: bool,
-    model: Path | None,
-    threads: int,
-    output: Path | None,
-) -> None:
+def command(ctx: click.Context, /, **options: Any) -> None:
     """Classify images of clothes: image files, folders (with -r), or - for an image on standard input.
 
     Prints a row for each, in the order given. An input that cannot be classified gets an error row, the others go
     on, and the exit code is 1.
     """
-    _check(inputs, recursive, min_confidence)
-    if show and output_format != "text":
-        raise click.UsageError("--show goes with --format text: the other forms are for machines.")
-    from fmnist_edge.bulk.streaming import classify_all
+    request = ClassifyRequest(**options)
+    request.check()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy's import: threads that nothing here uses
     from fmnist_edge.classifier import Classifier
-    from fmnist_edge.cli.output_rows import ROWS, RowOptions
+    from fmnist_edge.cli.output_rows import RowOptions
+    from fmnist_edge.intake.limits import MAX_PIXELS
 
-    tally = _Tally(debug=is_debugging(ctx))
-    classifier = Classifier(model, threads=threads, route=route)
-    saver = _saver(explanations, min_confidence) if explanations else None
-    results = tally.count(classify_all(classifier, inputs, recursive=recursive, on_answer=saver))
-    with _progress(results, output, None if recursive else len(inputs)) as watched:
-        _write(ROWS[output_format](watched, RowOptions(top_k, min_confidence, _show(show, output))), output)
-    _sum_up(tally)
+    classifier = Classifier(
+        request.model, threads=request.threads, route=request.route, max_pixels=request.max_pixels or MAX_PIXELS
+    )
+    saver = _saver(request.explanations, request.min_confidence) if request.explanations else None
+    rows = RowOptions(request.top_k, request.min_confidence, shown_as(request.show, request.output))
+    tally = Tally(debug=is_debugging(ctx))
+    if request.watched is not None:
+        from fmnist_edge.cli.classify_watch import watch_folder
+
+        watch_folder(classifier, request, request.watched, rows, tally, saver)
+    else:
+        _classify(classifier, request, rows, tally, saver)
+    tally.sum_up()
     if tally.failed:
         ctx.exit(EXIT_FAILED)
 
 
-def _show(wanted: bool, output: Path | None) -> Show | None:
-    """Choose blocks of colour for a terminal, plain characters elsewhere."""
-    if not wanted:
-        return None
-    colour = wanted_color()
-    return "blocks" if output is None and (sys.stdout.isatty() if colour is None else colour) else "plain"
+def _classify(
+    classifier: Classifier, request: ClassifyRequest, rows: RowOptions, tally: Tally, saver: OnAnswer | None
+) -> None:
+    from fmnist_edge.cli.output_rows import ROWS
+
+    results = tally.count(_results(classifier, request, saver))
+    with with_progress(results, request.output, request.count()) as watched:
+        write_rows(ROWS[request.output_format](watched, rows), request.output)
 
 
-def _check(inputs: tuple[str, ...], recursive: bool, min_confidence: float | None) -> None:
-    """Refuse what contradicts itself or can have no effect."""
-    if inputs.count("-") > 1:
-        raise click.UsageError("Standard input (-) can be read only once.")
-    if recursive and all(_is_no_folder(path) for path in inputs):
-        raise click.UsageError("-r has no effect: none of the inputs is a folder.")
-    if min_confidence != min_confidence:
-        raise click.UsageError("--min-confidence must be a number, 0..1.")
+def _results(classifier: Classifier, request: ClassifyRequest, saver: OnAnswer | None) -> Iterator[Result]:
+    if request.workers > 1:
+        from fmnist_edge.bulk.workers import classify_with_workers
+
+        return classify_with_workers(classifier, request.paths(), request.workers, recursive=request.recursive)
+    from fmnist_edge.bulk.streaming import classify_all
+
+    return classify_all(classifier, request.paths(), recursive=request.recursive, on_answer=saver)
 
 
 def _saver(folder: Path, min_confidence: float | None) -> OnAnswer:
@@ -136,61 +151,3 @@ def _saver(folder: Path, min_confidence: float | None) -> OnAnswer:
     from fmnist_edge.bulk.explanation import ExplanationFolder
 
     return ExplanationFolder(folder, min_confidence).save
-
-
-def _is_no_folder(path: str) -> bool:
-    return path == "-" or (Path(path).exists() and not Path(path).is_dir())
-
-
-@dataclass
-class _Tally:
-    """Counts results as they pass."""
-
-    debug: bool
-    classified: int = 0
-    failed: int = 0
-
-    def count(self, results: Iterable[Result]) -> Iterator[Result]:
-        for result in results:
-            if result.error is None:
-                self.classified += 1
-            else:
-                self.failed += 1
-                self._trace(result.error)
-            yield result
-
-    def _trace(self, error: BaseException) -> None:
-        if self.debug:
-            import traceback
-
-            traceback.print_exception(error, file=sys.stderr)
-
-
-def _progress(results: Iterator[Result], output: Path | None, length: int | None) -> Any:
-    """Show a bar on standard error where a person watches it, and where no rows run through the same terminal."""
-    if shows_progress() and (output or not sys.stdout.isatty()):
-        return click.progressbar(results, length=length, label="Classifying", show_pos=True, file=sys.stderr)
-    return nullcontext(results)
-
-
-def _write(rows: Iterable[str], output: Path | None) -> None:
-    """Write the rows as they come: to standard output, or to a file that appears when it is whole."""
-    if output is None:
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="backslashreplace")  # for terminals that know less than Unicode
-        for row in rows:
-            click.echo(row, nl=False)
-        return
-    from fmnist_edge.atomic import atomic_writer  # not above: it would cost every start some milliseconds
-
-    with atomic_writer(output) as file:
-        for row in rows:
-            file.write(click.unstyle(row).encode("utf-8"))
-
-
-def _sum_up(tally: _Tally) -> None:
-    total = tally.classified + tally.failed
-    if not total:
-        note("No files found.")
-    elif is_verbose() or (tally.failed and total > 1):
-        note(f"{total} inputs: {tally.classified} classified, {tally.failed} failed.")

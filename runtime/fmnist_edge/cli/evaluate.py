@@ -160,7 +160,7 @@ def _progress(total: int) -> Any:
 
 
 def _watched(results: Iterable[Result], bar: Any) -> Iterator[Result]:
-    from fmnist_edge.cli.output_rows import printable
+    from fmnist_edge.bulk.printable import printable
 
     for result in results:
         bar.update(1)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from fmnist_edge.cli.output_rows import printable
+from fmnist_edge.bulk.printable import printable
 from fmnist_edge.evaluation.calibration import BINS
 from fmnist_edge.evaluation.figures import Evaluation
 from fmnist_edge.evaluation.intervals import Share
@@ -59,7 +59,7 @@ def _has_folders(evaluation: Evaluation) -> bool:
 
 def _headline(evaluation: Evaluation, title: str) -> str:
     lines = [
-        click.style(title, bold=True),
+        click.style(printable(title), bold=True),
         f"accuracy           {_interval(evaluation.accuracy)}",
         f"top-2 accuracy     {_interval(evaluation.top_2)}",
         f"calibration error  {_percent(evaluation.expected_calibration_error)}  (expected, {BINS} bins)",

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from fmnist_edge.bulk.printable import printable
 from fmnist_edge.cli.options import common_options, text_or_json_option
 
 
@@ -27,10 +28,10 @@ def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
     """Return the facts as `key: value` lines, nested facts indented below their key."""
     lines = []
     for key, value in facts.items():
-        title = click.style(key.replace("_", " "), bold=not indent)
+        title = click.style(printable(key.replace("_", " ")), bold=not indent)
         if isinstance(value, dict):
             lines += [f"{indent}{title}:", *_lines(value, indent + "  ")]
         else:
             text = ", ".join(str(part) for part in value) if isinstance(value, list) else value
-            lines.append(f"{indent}{title}: {text}")
+            lines.append(f"{indent}{title}: {printable(str(text))}")
     return lines

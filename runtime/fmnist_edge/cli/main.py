@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-import traceback
 from importlib import import_module
 from typing import Any, Final
 
 import click
 
+from fmnist_edge.bulk.printable import printable
 from fmnist_edge.cli.options import common_options, is_debugging, wanted_color
 from fmnist_edge.errors import EXIT_FAILED, EXIT_OK, FmnistEdgeError
 
 # In the order that --help lists them. Each is a module of this package with a function `command`.
-COMMANDS: Final = ("classify", "evaluate", "plot", "info", "verify", "data", "train", "convert", "compare")
+COMMANDS: Final = (
+    "classify",
+    "classify-lake",
+    "evaluate",
+    "plot",
+    "info",
+    "verify",
+    "deploy",
+    "data",
+    "train",
+    "convert",
+    "compare",
+    "bench",
+)
+
+
+# What a write says where there is no room: on the disk, in the user's share of it, in the largest file allowed.
+_FULL: Final = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 
 
 class LazyGroup(click.Group):
@@ -28,7 +46,7 @@ class LazyGroup(click.Group):
         """Import and return one command, or None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"fmnist_edge.cli.{cmd_name}").command
+        command = import_module(f"fmnist_edge.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 
@@ -47,16 +65,30 @@ class LazyGroup(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            detail = f"{type(error).__name__}: {error}".splitlines()[0]
-            _report(error, is_debugging(ctx), f"unexpected {detail} (run again with --debug to see where)")
+            if _is_full(error):
+                _silence_stdout()  # what it still holds does not fit either
+            _report(error, is_debugging(ctx), _line(error))
             ctx.exit(EXIT_FAILED)
+
+
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def _line(error: Exception) -> str:
+    """Return what people are told of an error that no part of the package has a word for."""
+    if _is_full(error):
+        return f"cannot write the output: {os.strerror(getattr(error, 'errno', 0))}; make room and run it again"
+    return f"unexpected {type(error).__name__}: {error} (run again with --debug to see where)"
 
 
 def _report(error: Exception, debug: bool, line: str) -> None:
     """Print the error for people: one line, or the traceback where --debug asks for it."""
     if debug:
+        import traceback
+
         traceback.print_exception(error, file=sys.stderr)
-    click.echo(f"Error: {' '.join(line.splitlines())}", err=True)
+    click.echo(f"Error: {printable(' '.join(line.splitlines()))}", err=True)
 
 
 def _silence_stdout() -> None:
@@ -95,4 +127,11 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line (the `fmnist-edge` script)."""
-    cli(prog_name="fmnist-edge")
+    try:
+        cli(prog_name="fmnist-edge")
+    except OSError as error:  # of --help and --version, which are printed before any command is invoked
+        if not _is_full(error):
+            raise
+        _silence_stdout()
+        _report(error, False, _line(error))
+        sys.exit(EXIT_FAILED)

@@ -66,6 +66,13 @@ def note(message: str) -> None:
         click.echo(message, err=True)
 
 
+def print_findings(findings: list[tuple[bool, str]]) -> None:
+    """Print a line for each check, given as (held, what it found), those that failed in red."""
+    for held, line in findings:
+        mark = click.style("ok  ", fg="green") if held else click.style("FAIL", fg="red", bold=True)
+        click.echo(f"{mark} {line}")
+
+
 def shows_progress() -> bool:
     """Tell whether a progress bar makes sense: a person watches standard error and did not ask for quiet."""
     return not is_quiet() and sys.stderr.isatty()
@@ -116,4 +123,38 @@ threads_option = click.option(
     show_default=True,
     metavar="N",
     help="Threads of onnxruntime; the answer does not depend on it.",
+)
+
+
+def _is_number(_ctx: click.Context, _param: click.Parameter, value: float | None) -> float | None:
+    """Refuse `nan`, which no range excludes."""
+    if value != value:
+        raise click.BadParameter("must be a number, 0..1.")
+    return value
+
+
+min_confidence_option = click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    callback=_is_number,
+    metavar="P",
+    help="Call the label `unsure` if its probability is below P, 0..1.  [default: 0 for images of the dataset, "
+    "the photo model's own threshold for photos]",
+)
+route_option = click.option(
+    "--as",
+    "route",
+    type=click.Choice(["auto", "photo", "dataset"]),
+    default="auto",
+    show_default=True,
+    help="Take all images for photos, or for images of the dataset; auto takes 28x28 grey ones for the dataset's.",
+)
+# As in intake.limits, whose import --help can do without.
+HIGHEST_MAX_PIXELS: Final = 178_956_970
+
+max_pixels_option = click.option(
+    "--max-pixels",
+    type=click.IntRange(1, HIGHEST_MAX_PIXELS),
+    metavar="N",
+    help="Refuse pictures of more pixels, of a JPEG after its reduced decoding.  [default: 25000000]",
 )

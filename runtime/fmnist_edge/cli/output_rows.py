@@ -8,13 +8,13 @@ from typing import Any, Final, Literal
 
 import click
 
+from fmnist_edge.bulk.printable import printable
 from fmnist_edge.bulk.result import DEFAULT_TOP_K, Result, shown_label
+from fmnist_edge.bulk.table import FIELDS, table_row
 from fmnist_edge.contract import UNSURE
 from fmnist_edge.prediction import Prediction
 
 Show = Literal["blocks", "plain"]
-
-CSV_FIELDS: Final = ("path", "label", "index", "confidence", "top", "error_code", "error_message")
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,10 @@ def json_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
 
 def csv_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
     """Yield a header and a line for each result; `top` is JSON, path and message are escaped as in text."""
-    import json
-
-    yield _csv_line(CSV_FIELDS)
+    yield _csv_line(FIELDS)
+    top_k = options.top_k or DEFAULT_TOP_K
     for result in results:
-        record = options.record(result)
-        error = record["error"] or {"code": "", "message": ""}
-        answer = [record["label"], record["index"], record["confidence"], json.dumps(record["top"])]
-        yield _csv_line([printable(result.path), *answer, error["code"], printable(error["message"])])
+        yield _csv_line(table_row(result, top_k=top_k, min_confidence=options.min_confidence).values())
 
 
 def _csv_line(values: Iterable[object]) -> str:
@@ -101,21 +97,6 @@ def _csv_line(values: Iterable[object]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(values)
     return line.getvalue()
-
-
-def printable(text: str) -> str:
-    """Return text that is safe on a terminal and in one line.
-
-    Control characters, line ends, invisible marks and undecodable bytes become escapes such as \\n, \\x1b, \\u202e
-    and \\xff.
-    """
-    return "".join(character if character.isprintable() else _escape(character) for character in text)
-
-
-def _escape(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte that was not UTF-8 (PEP 383)
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
 
 
 ROWS: Final[dict[str, Callable[[Iterable[Result], RowOptions], Iterator[str]]]] = {

@@ -61,6 +61,12 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
     metavar="N",
     help="Decides first weights, order and augmentation: the same seed gives the same file on one machine.",
 )
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Train N seeds, from --seed on, quantize each, and keep the one best on validation images (classifier).",
+)
 @data_option
 @click.option(
     "--photos",
@@ -83,6 +89,7 @@ def command(
     epochs: int | None,
     batch_size: int | None,
     seed: int,
+    seeds: int | None,
     data: Path | None,
     photos: Path | None,
     segmenter: Path | None,
@@ -98,7 +105,7 @@ def command(
     extra [train].
     """
     _require_recipe(part, recipe_name)
-    classifier_only = {"--epochs": epochs, "--batch-size": batch_size, "--resume": resume or None}
+    classifier_only = {"--epochs": epochs, "--batch-size": batch_size, "--seeds": seeds, "--resume": resume or None}
     _refuse(classifier_only if part != "classifier" else {}, f"--part {part}")
     behind = (part, recipe_name) in BEHIND_A_SEGMENTER
     _refuse({"--segmenter": segmenter} if not behind else {}, f"--part {part}")
@@ -111,6 +118,8 @@ def command(
         _train_segmenter(recipe_name, seed, output, segmenter, data, photos)
     elif segmenter is not None:
         _train_head(recipe_name, seed, output, segmenter, data, photos)
+    elif seeds is not None:
+        _train_seeds(recipe_name, epochs, batch_size, range(seed, seed + seeds), data, output, resume)
     else:
         _train_classifier(recipe_name, epochs, batch_size, seed, data, output, resume)
 
@@ -172,6 +181,40 @@ def _train_classifier(
     with _progress(recipe.epochs) as on_epoch, _resume_hint(output):
         training = train(recipe, seed, output, data=data, resume=resume, on_epoch=on_epoch)
     click.echo(_summary(training.record, training.files))
+
+
+def _train_seeds(
+    recipe_name: str,
+    epochs: int | None,
+    batch_size: int | None,
+    seeds: range,
+    data: Path | None,
+    output: Path,
+    resume: bool,
+) -> None:
+    from fmnist_train.recipes import named_recipe
+    from fmnist_train.seeds import keep_chosen, train_seeds
+
+    try:
+        from fmnist_convert.seeds import chosen, convert_seed, seed_facts, seed_table
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("convert", "convert", str(error.name)) from error
+    recipe = named_recipe(recipe_name, epochs=epochs, batch_size=batch_size)
+    with _resume_hint(output):
+        trainings = train_seeds(
+            recipe, seeds, output, data=data, resume=resume, on_seed=partial(_on_seed, recipe.epochs)
+        )
+    results = [convert_seed(training.files[0], data) for training in trainings]
+    click.echo(seed_table(results))
+    best = chosen(results)
+    files = keep_chosen(output, seed_facts(results), None if best is None else best.folder)
+    click.echo("wrote " + ", ".join(str(path) for path in files))
+
+
+def _on_seed(epochs: int, seed: int) -> OnEpoch:
+    """Say which seed is trained, then a line now and then: several bars would only follow each other."""
+    note(f"seed {seed}")
+    return partial(_note_epoch, epochs, max(1, epochs // LINES_A_RUN))
 
 
 def _require_extra() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fmnist_edge.cli.options import common_options, text_or_json_option
+from fmnist_edge.cli.options import common_options, print_findings, text_or_json_option
 from fmnist_edge.errors import GateError
 
 
@@ -16,20 +16,20 @@ from fmnist_edge.errors import GateError
 @text_or_json_option
 @common_options
 def command(model: Path | None, output_format: str) -> None:
-    """Run the self-test vectors stored beside MODEL (the embedded one by default) on this device.
+    """Run the self-test vectors stored beside MODEL (both embedded ones by default) on this device.
 
-    Exits with 1 if the model file is not the one that the vectors were made with, or an answer differs.
+    Exits with 1 if a model file is not the one that its vectors were made with, or an answer differs. JSON is a list
+    with an object for each model.
     """
+    from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
     from fmnist_edge.model_file.self_test import run_self_test
 
-    result = run_self_test(model)
+    results = [run_self_test(path) for path in ([model] if model else [EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL])]
     if output_format == "json":
-        click.echo(json.dumps(result.as_facts(), indent=1))
+        click.echo(json.dumps([result.as_facts() for result in results], indent=1))
     else:
-        for passed, line in result.findings():
-            mark = click.style("ok  ", fg="green") if passed else click.style("FAIL", fg="red", bold=True)
-            click.echo(f"{mark} {line}")
-    if not result.passed:
+        print_findings([finding for result in results for finding in result.findings()])
+    if not all(result.passed for result in results):
         raise GateError("this device or file does not reproduce the measured answers; do not rely on it")
     if output_format == "text":
         click.echo("this device reproduces the measured answers")

@@ -70,7 +70,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
             if not stat.S_ISREG(status.st_mode):
                 raise ImageError("unreadable-file", _what_it_is(status.st_mode))
             if status.st_size > MAX_FILE_BYTES:
-                raise _too_many_bytes()
+                raise too_many_bytes()
             return file.read(status.st_size)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageError("missing-file", "no such file") from error
@@ -88,7 +88,7 @@ def read_stream(stream: BinaryIO) -> bytes:
     except OSError as error:
         raise ImageError("unreadable-file", f"cannot read it: {error.strerror}") from error
     if len(data) > MAX_FILE_BYTES:
-        raise _too_many_bytes()
+        raise too_many_bytes()
     return data
 
 
@@ -105,5 +105,6 @@ def _what_it_is(mode: int) -> str:
     return "is a device, not a file"
 
 
-def _too_many_bytes() -> ImageError:
+def too_many_bytes() -> ImageError:
+    """Return the error for a file above MAX_FILE_BYTES."""
     return ImageError("too-large", f"larger than {MAX_FILE_BYTES // 2**20} MiB; reduce the picture first")

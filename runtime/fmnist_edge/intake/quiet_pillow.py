@@ -68,5 +68,8 @@ _standard_error: Final = _Shared(_mute_standard_error)
 quiet_pillow: Final = _warnings.hold
 """Ignore Python's warnings inside the block, in several threads at once."""
 
-quiet_libtiff: Final = _standard_error.hold
-"""Mute standard error inside the block: libtiff prints there what is wrong with a file, and nothing else stops it."""
+quiet_standard_error: Final = _standard_error.hold
+"""Mute standard error inside the block, also what C code writes there."""
+
+quiet_libtiff: Final = quiet_standard_error
+"""The same, for libtiff: it prints there what is wrong with a file, and nothing else stops it."""

@@ -63,5 +63,5 @@ def facts_from_metadata(metadata: dict[str, str]) -> dict[str, Any]:
 def _decoded(value: str) -> Any:
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter of a stranger's brackets within brackets
         return value

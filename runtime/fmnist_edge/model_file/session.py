@@ -21,7 +21,7 @@ from fmnist_edge.contract import (
     PHOTO_NAME,
 )
 from fmnist_edge.errors import ModelError
-from fmnist_edge.model_file.info import facts_from_metadata
+from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, facts_from_metadata
 
 Kind: TypeAlias = Literal["classifier", "photo"]
 
@@ -40,29 +40,65 @@ _OUTPUTS: Final[dict[Kind, list[tuple[str, str, tuple[int | None, ...]]]]] = {
 def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> Any:
     """Return an onnxruntime InferenceSession on the CPU for a classifier or photo model file.
 
-    `optimized=False` turns graph optimizations off, which the parity gate measures as well.
-    Raises ModelError if the file is missing, is no ONNX model, or breaks its contract.
+    `optimized=False` turns graph optimizations off, which the parity gate measures as well. A file that did not come
+    with this package is screened and tried out first.
+    Raises ModelError if the file is missing, is no ONNX model, breaks its contract, or does not behave.
     """
     if not model.is_file():
         raise ModelError(f"no model at {model}: give the path of an .onnx file made by `fmnist-edge convert`")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # errors come as exceptions; onnxruntime's own log lines are for its authors
+    options = _options(threads, optimized)
+    if model in (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL):
+        return _opened(str(model), options, model)
+    from fmnist_edge.model_file.screening import screened_content  # not above: the shipped models need neither
+    from fmnist_edge.model_file.trial import limit_memory, try_out
+
+    content = screened_content(model)
+    careful = _options(1, False)
+    for one in (careful, options):
+        one.add_session_config_entry("session.load_model_format", "ONNX")  # and not the other format that it knows
+        limit_memory(one)
+    try_out(lambda: _opened(content, careful, model), lambda session: kind_of(session) == "photo", model)
+    return _opened(content, options, model)
+
+
+def _options(threads: int, optimized: bool) -> Any:
+    options = session_options(threads)
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def _opened(source: str | bytes, options: Any, model: Path) -> Any:
+    """Return a session whose inputs, outputs and labels are those of a contract. Raises ModelError."""
     try:
-        session = onnxruntime.InferenceSession(str(model), sess_options=options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(source, sess_options=options, providers=["CPUExecutionProvider"])
+        _check_contract(session, model)
+    except ModelError:
+        raise
     except Exception as error:  # onnxruntime raises a dozen types of its own, with no common base
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{model} is not a model that onnxruntime can load: {detail}") from error
-    _check_contract(session, model)
     return session
+
+
+def session_options(threads: int = 1) -> Any:
+    """Return onnxruntime's options for `threads` threads, and no log lines: errors come as exceptions."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return options
 
 
 def kind_of(session: Any) -> Kind:
     """Tell which contract an open session keeps."""
     return "photo" if session.get_inputs()[0].name == PHOTO_NAME else "classifier"
+
+
+def failed_run(model: Path, error: Exception) -> ModelError:
+    """Return what to raise when onnxruntime cannot run a model that it could load, as for want of memory."""
+    detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ModelError(f"{model} cannot be run: {detail}")
 
 
 def facts_of(session: Any) -> dict[str, Any]:

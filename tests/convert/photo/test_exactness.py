@@ -42,14 +42,14 @@ def test_graph_optimizations_change_no_bit_of_any_output(scenes: list[Any]) -> N
             assert np.array_equal(mine, theirs)
 
 
-def test_the_evaluator_of_the_onnx_standard_agrees(shipped: onnx.ModelProto, scenes: list[Any]) -> None:
-    """Within the device matrix's limits, not to the bit: it rounds a product of scales in other places."""
+def test_the_evaluator_of_the_onnx_standard_gives_the_same_label(shipped: onnx.ModelProto, scenes: list[Any]) -> None:
+    """It sums convolutions in floats, so that ties of rounding may fall otherwise: labels alone are promised."""
     session, evaluator = open_session(EMBEDDED_PHOTO_MODEL), ReferenceEvaluator(shipped)
-    for scene in scenes[:2]:
+    for scene in scenes[:3]:
         found, expected = (runner.run(OUTPUTS, {"photo": scene}) for runner in (session, evaluator))
         np.testing.assert_allclose(found[0], expected[0], atol=0.01)
         assert found[0].argmax() == expected[0].argmax()
-        assert np.mean(np.abs(found[1].astype(int) - expected[1].astype(int)) > 1) < 0.1
+        assert np.mean(np.abs(found[2].astype(int) - expected[2]) > 1) < 0.05
     assert found[2].any()
 
 

@@ -15,7 +15,7 @@ from fmnist_train.photo.recipes import HEAD_RECIPES, SEGMENTER_RECIPES
 from fmnist_train.photo.segmenter_training import train_segmenter
 
 SEGMENTER = replace(SEGMENTER_RECIPES["default"], pool=48, held_out=8, steps=10, batch=4, widths=(4, 4, 4, 4))
-HEAD = replace(HEAD_RECIPES["fmnist-only"], redrawings=1, negative_pool=18, steps=30)
+HEAD = replace(HEAD_RECIPES["fmnist-only"], redrawings=2, redrawn_images=300, negative_pool=18, steps=30)
 PHOTO_HEAD = replace(HEAD_RECIPES["default"], views=1, negative_pool=14, steps=20)
 PHOTOS_OF_EACH = 60
 

@@ -79,10 +79,12 @@ def test_a_temperature_is_found_again() -> None:
     assert fit_allowed_temperature(logits * 1.6, allowed) == pytest.approx(1.6, rel=0.06)
 
 
-def test_the_threshold_lets_the_surer_half_pass_unless_too_many_negatives_would() -> None:
-    garments = np.linspace(0, 1, 101)
-    assert unsure_below(garments, np.full(100, 0.2)) == pytest.approx(0.5)
-    assert unsure_below(garments, np.full(100, 0.8)) == pytest.approx(0.8)
+def test_the_threshold_is_the_lowest_at_which_nine_of_ten_answers_are_right() -> None:
+    confidence, right = np.linspace(0.01, 1, 100), np.arange(100) >= 40
+    few = np.full(100, 0.2)
+    assert unsure_below(confidence, right, few) == pytest.approx(confidence[34])  # 60 right of 66
+    assert unsure_below(confidence, right, np.full(100, 0.8)) == pytest.approx(0.8)  # negatives ask for more
+    assert unsure_below(confidence, np.zeros(100, bool), few) == pytest.approx(1)  # nothing is right
 
 
 def test_figures_of_known_answers() -> None:

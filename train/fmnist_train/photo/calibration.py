@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fmnist_train.scores import log_softmax
 
 TEMPERATURES: Final = np.geomspace(0.4, 2.5, 64)  # tried; neighbours differ by 3 %, which no figure here resolves
-SURER_SHARE: Final = 0.5  # of garments that shall get an answer at least, the surest first
+ANSWERS_RIGHT: Final = 0.9  # of the garments that get an answer, this share shall be right
 NEGATIVES_UNSURE: Final = 0.85  # of negatives shall get none; the project's bound is 0.80
 
 
@@ -27,9 +27,15 @@ def fit_allowed_temperature(logits: NDArray[np.float64], allowed: NDArray[np.boo
     return float(min(TEMPERATURES, key=cost))
 
 
-def unsure_below(garments: NDArray[np.float64], negatives: NDArray[np.float64]) -> float:
-    """Return the confidence below which an answer is `unsure`, from confidences of garments and of negatives.
+def unsure_below(confidence: NDArray[np.float64], right: NDArray[np.bool_], negatives: NDArray[np.float64]) -> float:
+    """Return the confidence below which an answer is `unsure`.
 
-    The one that the surer half of the garments reaches, or more if too many negatives would reach it.
+    The lowest at which enough of the garments' answers are right, or more if too many negatives would reach it.
+    `confidence`, float64 [n], and `right`, bool [n], are those of n garments, `negatives`, float64 [m], the
+    confidences of what is no garment. Where no threshold is enough, it is the garments' highest confidence.
     """
-    return float(max(np.quantile(garments, 1 - SURER_SHARE), np.quantile(negatives, NEGATIVES_UNSURE)))
+    order = np.argsort(-confidence, kind="stable")
+    shares = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    enough = np.nonzero(shares >= ANSWERS_RIGHT)[0]
+    lowest = confidence[order[enough[-1] if len(enough) else 0]]
+    return float(max(lowest, np.quantile(negatives, NEGATIVES_UNSURE)))

@@ -88,9 +88,11 @@ def _with_photos(
 def _without_photos(
     recipe: HeadRecipe, seed: int, segmenter: Path, train: Split, validation: Split, plain: Source, report: Report
 ) -> HeadPictures:
-    views = redrawn_views(train, recipe.redrawing, recipe.redrawings, seed, PROCESSES)
-    report(f"redrew {len(train.images):,} images {recipe.redrawings} times")
-    redrawn = replace(plain, pictures=views, rows=recipe.redrawn, changes=recipe.light)
+    some = Split(train.images[: recipe.redrawn_images], train.labels[: recipe.redrawn_images])
+    views = redrawn_views(some, recipe.redrawing, recipe.redrawings, seed, PROCESSES)
+    report(f"redrew {len(some.images):,} images {recipe.redrawings} times")
+    weights = np.array(recipe.weights)[some.labels]
+    redrawn = Source(views, one_hot(some.labels), recipe.redrawn, recipe.light, weights)
     pool = draw_pool(validation, CompositeRecipe(), JUDGED_COMPOSITES, seed + POOL_SEED_STEP)
     seen = exact_pictures(list(pool.photos), open_segmenter(segmenter), DrawingRule())
     no_garments = _Negatives(recipe, segmenter, [], [])

@@ -66,7 +66,8 @@ def _choose(head: Any, judged: Judged) -> dict[str, Any]:
     logits, others = logits_of(head, judged.pictures), logits_of(head, judged.negatives)
     temperature = fit_allowed_temperature(logits, judged.allowed)
     garments, negatives = (np.exp(log_softmax(values / temperature)) for values in (logits, others))
-    threshold = unsure_below(garments.max(1), negatives.max(1))
+    right = judged.allowed[np.arange(len(garments)), garments.argmax(1)]
+    threshold = unsure_below(garments.max(1), right, negatives.max(1))
     return {
         "temperature": round(temperature, 6),
         "unsure_below": round(threshold, 4),

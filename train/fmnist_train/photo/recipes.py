@@ -57,7 +57,9 @@ class HeadRecipe:
     views: int = 12
     """Pictures of changed versions of each photo."""
     redrawings: int = 3
-    """Times that all training images are redrawn."""
+    """Times that training images are redrawn."""
+    redrawn_images: int = 55_000
+    """How many of them: the first ones."""
     redrawing: RedrawingRecipe = field(default_factory=RedrawingRecipe)
     """How."""
     weights: tuple[float, ...] = (1.0,) * 10

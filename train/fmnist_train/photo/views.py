@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fmnist_edge.model_file.keras_screening import screen_keras_file
 from fmnist_train.backend import keras, tf, use_one_thread
 from fmnist_train.photo.drawing import rendered, thumbnail
 from fmnist_train.photo.jitter import JitterRecipe, blotched, jittered, varied_rule
@@ -27,8 +28,9 @@ _segmenter: Segmenter  # of a worker process
 
 
 def open_segmenter(path: Path) -> Segmenter:
-    """Return the segmenter in a .keras file as a function."""
-    model = keras.models.load_model(path, compile=False)
+    """Return the segmenter in a .keras file as a function. Raises ModelError; no code from the file is run."""
+    screen_keras_file(path)
+    model = keras.models.load_model(path, compile=False, safe_mode=True)
     size = [None, *model.input_shape[1:]]
 
     @tf.function(input_signature=[tf.TensorSpec(size, tf.float32)])

@@ -1,0 +1,1 @@
+"""Whether something got slower: ratios of one run, thresholds from its own spread."""

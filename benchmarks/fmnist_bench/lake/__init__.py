@@ -1,0 +1,1 @@
+"""What classifying a lake of images costs, on Ray and without."""

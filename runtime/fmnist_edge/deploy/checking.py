@@ -1,0 +1,112 @@
+"""Is a kit whole, and does this device give its answers? Runs its models, never its programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from fmnist_edge.contract import LABELS
+from fmnist_edge.deploy.kit import FACTS, LABELS_FILE, WEB_RUNTIME
+from fmnist_edge.deploy.kit_folder import Differences, differences, is_kit
+from fmnist_edge.deploy.kit_vectors import INDEX, read_kit_vectors
+from fmnist_edge.deploy.sums import SUMS
+from fmnist_edge.errors import FmnistEdgeError, ModelError
+from fmnist_edge.model_file.info import sha256_of
+from fmnist_edge.model_file.self_test import check_model
+from fmnist_edge.model_file.vectors import Vectors
+
+Finding = tuple[bool, str]
+_KINDS: Final = ("classifier", "photo")
+_SHOWN: Final = 5  # damaged files are named one by one, up to so many
+
+
+@dataclass(frozen=True)
+class KitCheck:
+    """What the check of a kit found."""
+
+    findings: list[Finding]
+    """Each check as (held, what it found)."""
+    notes: list[str]
+    """What is worth knowing and no fault."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check held."""
+        return all(held for held, _ in self.findings)
+
+
+def check_kit(folder: Path) -> KitCheck:
+    """Check sums, labels and contract of a kit, and run its self-test on each of its models.
+
+    Raises ModelError if the folder is no kit.
+    """
+    if not is_kit(folder):
+        raise ModelError(f"no kit in {folder}: it should hold {SUMS} and {FACTS}; `fmnist-edge deploy` makes one")
+    found = differences(folder)
+    findings = [*_file_findings(found), _label_finding(folder), *_answer_findings(folder)]
+    return KitCheck(findings, _notes(folder, found))
+
+
+def _file_findings(found: Differences) -> Iterator[Finding]:
+    wrong = [f"{name} is missing" for name in found.missing]
+    wrong += [f"{name} is not the file that was deployed" for name in found.changed]
+    if not wrong:
+        yield True, f"{found.listed} files, each with its SHA-256"
+    for line in wrong[:_SHOWN]:
+        yield False, line
+    if len(wrong) > _SHOWN:
+        yield False, f"and {len(wrong) - _SHOWN} more files"
+
+
+def _label_finding(folder: Path) -> Finding:
+    """Tell whether all places name the same labels; the models' own are checked when they are opened."""
+    try:
+        facts = json.loads((folder / FACTS).read_bytes())
+        labels = [json.loads((folder / LABELS_FILE).read_bytes()), *(facts[kind]["labels"] for kind in _KINDS)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return False, f"the labels cannot be read ({error!r})"
+    same = all(found == list(LABELS) for found in labels)
+    return same, f"{LABELS_FILE} and {FACTS}: the labels {'are' if same else 'are not'} those of the models"
+
+
+def _answer_findings(folder: Path) -> Iterator[Finding]:
+    try:
+        index = json.loads((folder / INDEX).read_bytes())
+        classifier, photo_model = (folder / index[kind]["model"] for kind in _KINDS)
+        images, photos = read_kit_vectors(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        yield False, f"the self-test vectors cannot be read ({error!r})"
+        return
+    yield from _both_forms(classifier, images)
+    yield from _both_forms(photo_model, photos)
+
+
+def _both_forms(model: Path, vectors: Vectors) -> Iterator[Finding]:
+    """Test an .onnx file and, where the kit has it, its .ort form."""
+    yield from _self_test(model, vectors)
+    ort = model.with_suffix(".ort")
+    if not ort.exists():
+        return
+    # Its bytes differ from run to run, so that its sum stands in SHA256SUMS alone.
+    for held, line in _self_test(ort, replace(vectors, model_sha256=sha256_of(ort))):
+        if "SHA-256" not in line:
+            yield held, f"{ort.name}: {line}"
+
+
+def _self_test(model: Path, vectors: Vectors) -> list[Finding]:
+    try:
+        return check_model(model, vectors).findings()
+    except FmnistEdgeError as error:
+        return [(False, str(error))]
+
+
+def _notes(folder: Path, found: Differences) -> list[str]:
+    notes = []
+    if found.added:
+        notes.append(f"{len(found.added)} files are no part of the kit, the first: {found.added[0]}")
+    if not (folder / WEB_RUNTIME).exists():
+        notes.append("the web page has no runtime yet: see README.md")
+    return notes

@@ -1,0 +1,78 @@
+"""The pipeline on Ray Data: numbers of parts stream through a pool of workers, and what they did comes back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.data
+from ray.exceptions import RayError
+
+from fmnist_edge.errors import ClusterError, FmnistEdgeError
+from fmnist_edge.lake.job import Job
+from fmnist_edge.lake.storage import reason
+from fmnist_edge.lake.worker import IN_FLIGHT, Worker
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a part."""
+
+    part: int
+    inputs: int
+    failed: int
+    """How many of the inputs are error rows."""
+    host: str
+    """The machine of the worker."""
+    process: int
+    """Its process."""
+    seconds: float
+    """From reading the part's items to its written results."""
+    core_seconds: float
+    """What the worker's process computed meanwhile."""
+
+
+def classify_parts(job: Job, parts: Sequence[int], workers: int, *, bar: bool = False) -> Iterator[Done]:
+    """Classify parts on the connected cluster and yield each as it is done, in any order.
+
+    Where a worker dies, Ray starts another and begins its parts again, as often as it takes.
+    `bar` shows Ray's progress bar. Raises FmnistEdgeError: what a worker raised, or ClusterError.
+    """
+    if not parts:
+        return
+    _quiet(bar)
+    numbers = ray.data.from_items(list(parts), override_num_blocks=len(parts))
+    done = numbers.map_batches(
+        Worker,
+        fn_constructor_args=(job,),
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=min(workers, len(parts)), max_tasks_in_flight_per_actor=IN_FLIGHT),
+        num_cpus=1,
+    )
+    try:
+        for row in done.iter_rows():
+            yield Done(**row)
+    except RayError as error:  # among them what a worker raised, as a class of both families
+        raise _cause(error) from error
+
+
+def _quiet(bar: bool) -> None:
+    """Leave of Ray Data's messages the bar alone."""
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = bar
+    context.raise_original_map_exception = True
+
+
+def _cause(error: BaseException) -> FmnistEdgeError:
+    """Return our own error that a worker raised, out of what Ray wrapped around it, or one that says what Ray says."""
+    inner: Any = error
+    while inner is not None:
+        if isinstance(inner, FmnistEdgeError) and not isinstance(inner, RayError):
+            inner.args = (str(inner).splitlines()[0],)  # Ray adds lines on options of its own
+            return inner
+        inner = getattr(inner, "cause", None) or inner.__cause__
+    return ClusterError(f"Ray gave up: {reason(error)}; what is done is kept, run it again to go on")

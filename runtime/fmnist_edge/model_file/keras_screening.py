@@ -1,0 +1,67 @@
+"""What of a .keras file is refused before Keras sees it.
+
+Keras's safe mode refuses lambda layers. Versions from 3.5 on are supported, and in several of them a file could still
+name any function of any module, or of Keras itself (CVE-2025-1550, CVE-2025-8747, CVE-2025-9906): so only the parts
+that networks are made of are let through. Imports no Keras.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from fmnist_edge.errors import ModelError
+
+# Kept small: networks for 28x28 pixels, or 96x96, whose shipped files have 0.4 MB.
+MAX_BYTES: Final = 256 * 2**20
+_CONFIG: Final = "config.json"
+WEIGHTS: Final = "model.weights.h5"
+_MODULES: Final = frozenset(
+    {
+        "keras",
+        "keras.layers",
+        "keras.models",
+        "keras.initializers",
+        "keras.regularizers",
+        "keras.constraints",
+        "keras.activations",
+        "keras.src.models.functional",
+        "keras.src.models.sequential",
+        "builtins",  # names of activations; Keras looks them up among its own
+    }
+)
+_NAMELESS: Final = frozenset({"__keras_tensor__", "__numpy__", "__tensor__"})  # values, not objects
+# What a damaged archive or configuration can raise; RuntimeError of an encrypted one, or of brackets in brackets.
+_UNREADABLE: Final = (OSError, KeyError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+def screen_keras_file(path: Path) -> None:
+    """Raise ModelError unless a .keras file can be read and consists of Keras's own layers."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
+                raise ModelError(f"{path} unpacks to more than {MAX_BYTES >> 20} MiB: no model of these contracts does")
+            config = json.loads(archive.read(_CONFIG))
+        fault = next(_foreign(config), None)
+    except _UNREADABLE as error:
+        raise ModelError(f"{path} is not a Keras model: {error}") from error
+    if fault:
+        raise ModelError(f"{path} is not a Keras model that can be loaded safely: {fault}")
+
+
+def _foreign(value: Any) -> Iterator[str]:
+    """Yield what a configuration names outside the modules of layers."""
+    if isinstance(value, dict):
+        if "class_name" in value and value["class_name"] not in _NAMELESS:
+            module = value.get("module")
+            if module is not None and module not in _MODULES:
+                yield f"it names {value['class_name']!r} of {module!r}"
+        for part in value.values():
+            yield from _foreign(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _foreign(part)

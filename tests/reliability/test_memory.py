@@ -1,0 +1,83 @@
+"""Memory: whatever the picture, a whole `classify` takes less than 300 MB. A fact of the process, not a timing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.reliability.big_pictures import BOMBS, FORMS, write
+from tests.reliability.processes import run
+from tests.reliability.records import write_record
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="asks the system as POSIX has it")
+LIMIT_MB = 300
+SCENE = str(next((Path(__file__).parents[2] / "samples" / "scenes").glob("*.jpg")))
+# The worst of each decoder; all others are in the long form.
+QUICK = (
+    "noise.png",
+    "deeper-grey.tiff",
+    "progressive.jpg",
+    "phone-transparent.webp",
+    "phone-transparent.avif",
+    "three-scans.jpg",
+)
+REFUSED = {
+    "phone-lossless.webp",
+    "float.tiff",
+    "transparent.tiff",
+    "transparent.bmp",
+    "cmyk.tiff",
+    "deeper-grey.tiff",
+    "progressive-cmyk.jpg",
+    "lossy.webp",
+    "colour.avif",
+    "sixteen-hundred-megapixels.jpg",
+    "three-scans.jpg",
+    "thousand-scans.jpg",
+}
+
+
+def peak(name: str, folder: Path) -> tuple[float, str | None]:
+    """Return the peak of classifying a photo and then this picture, and why it was refused if it was."""
+    path = write(name, folder)
+    done = run("classify", "--format", "jsonl", SCENE, str(path))
+    path.unlink()
+    error = json.loads(done.output.splitlines()[1])["error"]
+    assert done.code == (1 if error else 0)
+    return done.peak_mb, error and error["code"]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_worst_pictures_take_less_than_300_mb(name: str, tmp_path: Path) -> None:
+    taken, refused = peak(name, tmp_path)
+    assert taken < LIMIT_MB
+    assert bool(refused) == (name in REFUSED)
+
+
+@pytest.mark.stress
+def test_no_picture_takes_300_mb(tmp_path: Path) -> None:
+    peaks = {name: peak(name, tmp_path) for name in (*FORMS, *BOMBS)}
+    classified = [taken for taken, refused in peaks.values() if not refused]
+    over = [name for name, (taken, _) in peaks.items() if taken >= LIMIT_MB]
+    write_record(
+        "memory",
+        {
+            "order": 20,
+            "what": f"Pictures of 12 to 1,600 megapixels in every form, each classified or refused below {LIMIT_MB} MB",
+            "tried": len(peaks),
+            "unit": "pictures",
+            "lost": len(over),
+            "seed": 0,
+            "found": {
+                "most memory": f"{max(taken for taken, _ in peaks.values()):.0f} MB",
+                "of a picture that was classified": f"{max(classified):.0f} MB",
+                "refused": sum(bool(refused) for _, refused in peaks.values()),
+            },
+            "test": "tests/reliability/test_memory.py",
+        },
+    )
+    assert over == []
+    assert {name for name, (_, refused) in peaks.items() if refused} == REFUSED
