@@ -25,7 +25,6 @@ DEVICES: Final = (
         (masked("avx512", needs="avx512f"),),
         features={"AVX512F": True, "AVX512VNNI": False},
         fault=FULL_RANGE,
-        quick=True,
     ),
     Device(
         "x86-64 with AVX2",
@@ -59,9 +58,11 @@ DEVICES: Final = (
         features={"ASIMD": True, "ASIMDDP": False},
         fault=MINUS_128,
     ),
-    Device("Arm Neoverse N1", "servers, phones since 2018", (arm64("neoverse-n1"),), features={"ASIMDDP": True}),
+    Device(
+        "Arm Neoverse N1", "servers, phones since 2018", (arm64("neoverse-n1"),), features={"ASIMDDP": True}, quick=True
+    ),
     Device("WebAssembly in Node", "services without native code", (node_wasm,), quick=True),
-    Device("WebAssembly in Chromium", "browsers", (chromium_wasm,)),
+    Device("WebAssembly in Chromium", "browsers", (chromium_wasm,), quick=True),
     Device("Node", "services", (node_native(),)),
     Device(
         "onnxruntime 1.8",
@@ -69,10 +70,8 @@ DEVICES: Final = (
         (onnxruntime("1.8.1", ("3.9", "3.8", "3.7")),),
         promise=Promise.FLOAT_PATH,
     ),
-    Device(
-        "onnxruntime 1.11", "of 2022", (onnxruntime("1.11.1", ("3.10", "3.9", "3.8", "3.7")), node_native("node-1.11"))
-    ),
+    Device("onnxruntime 1.11", "of 2022", (onnxruntime("1.11.1", ("3.9", "3.8", "3.7")), node_native("node-1.11"))),
     Device("onnxruntime 1.16", "of 2023", (onnxruntime("1.16.3", ("3.11", "3.10", "3.9", "3.8")),), quick=True),
-    Device("onnxruntime 1.20", "of 2024", (onnxruntime("1.20.1", ("3.12", "3.11", "3.10")),)),
+    Device("onnxruntime 1.20", "of 2024", (onnxruntime("1.20.1", ("3.12", "3.11", "3.10")),), quick=True),
     Device("onnx.reference", "the standard's own evaluator", (reference_evaluator,), promise=Promise.LABELS),
 )
