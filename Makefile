@@ -33,8 +33,24 @@ devices-quick: $(VENV)/.dev  ## run the fast rows of the device matrix, under fo
 devices-page: $(VENV)/.dev  ## write docs/devices.md from the last run of `make devices`
 	@$(RUN)python -m fmnist_bench.devices.page
 
-stress: $(VENV)/.dev build/npm/.installed  ## run the long tests: load, kills, memory, some in a real browser and in Node (needs chromium and npm)
+stress: $(VENV)/.dev build/npm/.installed  ## run the long tests: load, kills, memory, some in a real browser and in Node (needs chromium and npm), and `make lake`
 	@$(RUN)python -m pytest -m stress
+	@$(MAKE) lake
+
+LAKE_VENV ?= .venv-lake
+LAKE := $(LAKE_VENV)/bin/
+
+.PHONY: lake lake-bench lake-figures
+lake: $(LAKE_VENV)/.installed  ## test classify-lake on a real Ray with a real S3 server, and the Spark and Dask examples (needs Java; half an hour)
+	@$(LAKE)fmnist-edge data fetch
+	@$(LAKE)python -m pytest -m lake -o log_cli=true --log-cli-level=INFO tests/lake
+
+lake-bench: $(LAKE_VENV)/.installed  ## measure classify-lake against classify (on a machine with nothing else to do) into build/lake-bench.json
+	@$(LAKE)fmnist-edge data fetch
+	@$(LAKE)python -m fmnist_bench.lake measure -o build/lake-bench.json
+
+lake-figures: $(LAKE_VENV)/.installed  ## put the last `make lake-bench` into README.md and docs/lake.md
+	@$(LAKE)python -m fmnist_bench.lake figures build/lake-bench.json README.md docs/lake.md
 
 bench: $(VENV)/.dev  ## measure every contender (about ten minutes, on a machine with nothing else to do) into build/bench/
 	@$(RUN)fmnist-edge data fetch
@@ -139,7 +155,7 @@ constraints: $(VENV)/.made  ## write constraints.txt anew: the newest versions t
 	mv build/constraints.txt constraints.txt
 
 clean:  ## remove what the targets made (not the dataset)
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LAKE_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # What the tests of the deploy kit need from npm. No script of a package is run.
 build/npm/.installed: tests/runtime/deploy/package.json
@@ -163,6 +179,13 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "== installing the runtime, TensorFlow and the tools (a minute or two)"
 	@$(INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/.runtime
+
+# Not in $(VENV): moto and TensorFlow's plots want different versions of one library, and the runtime is all it needs.
+$(LAKE_VENV)/.installed: pyproject.toml tests/lake/requirements.txt
+	@echo "== installing Ray, Spark, Dask and an S3 server (a few minutes)"
+	@$(PYTHON) -m venv $(LAKE_VENV)
+	@$(LAKE)python -m pip install --quiet --disable-pip-version-check -r tests/lake/requirements.txt -e '.[ray]'
+	@touch $@
 
 $(VENV)/.fuzz: $(VENV)/.dev
 	@echo "== installing the fuzzer"

@@ -88,8 +88,8 @@ def measured_on(measured: dict[str, Any]) -> str:
     names = ("python", "onnxruntime", "ray", "pyarrow")
     busy = measured["load_before"] or 0
     return (
-        f"Medians of {measured['rounds']} rounds of the whole commands "
-        f"on {machine['cores']} cores of {machine['cpu']}, "
+        f"Medians of {measured['rounds']} rounds of the whole commands, on {machine['cores']} cores of "
+        f"{machine['cpu']}, "
         f"{', '.join(f'{name} {versions[name]}' for name in names)}; in brackets, without the start and end of Ray. "
         f"{f'The machine was busy (load {busy}). ' if busy > QUIET else ''}"
         f"An image takes {measured['lakes']['dataset']['bytes_an_image']:,} bytes as PNG and "

@@ -120,7 +120,7 @@ def cli(ctx: click.Context) -> None:
     """Classify images of clothes with a small int8 ONNX network, and make, check and measure such networks.
 
     Exit codes: 0 all well; 1 some input failed, or a gate, comparison or verification did not hold;
-    2 wrong usage; 3 no usable model or data, or it could not be fetched.
+    2 wrong usage; 3 no usable model, data or cluster, or it could not be fetched.
     """
     ctx.color = wanted_color()
 

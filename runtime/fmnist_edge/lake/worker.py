@@ -103,6 +103,5 @@ def _classifier_of(job: Job) -> Classifier:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(job.model)
-        return Classifier(
-            path, route=settings.route, max_pixels=settings.max_pixels
-        )  # has read the file when it returns
+        # The file may go: it has been read when this returns.
+        return Classifier(path, route=settings.route, max_pixels=settings.max_pixels)
