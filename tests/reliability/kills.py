@@ -57,6 +57,7 @@ def commands(dataset: Path, mirror: str) -> list[Command]:
             60,
             {"FMNIST_MIRRORS": mirror, "no_proxy": "127.0.0.1"},
         ),
+        Command("deploy", deploy, 20, before=lambda out: [*deploy(out), "--reduced-ops"]),
         Command("evaluate --report", lambda out: ["evaluate", "--report", str(out)], 40, data),
         Command(
             "train",
@@ -66,7 +67,6 @@ def commands(dataset: Path, mirror: str) -> list[Command]:
             (".fmnist-mlp.backup",),
         ),
         Command("convert", lambda out: ["convert", str(KERAS), "-o", str(out)], 10, data),
-        Command("deploy", deploy, 20, before=lambda out: [*deploy(out), "--reduced-ops"]),
     ]
 
 

@@ -35,7 +35,6 @@ REFUSED = {
     "progressive-cmyk.jpg",
     "lossy.webp",
     "colour.avif",
-    "sixteen-hundred-megapixels.jpg",
     "three-scans.jpg",
     "thousand-scans.jpg",
 }

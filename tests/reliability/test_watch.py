@@ -162,6 +162,35 @@ def test_another_picture_under_an_old_name_has_a_row_of_its_own_but_not_one_that
     assert rows[2:] == [("replaced.png", "Ankle boot")]
 
 
+def test_a_writer_that_pauses_for_longer_than_files_settle_gets_no_error_row(watcher: Watcher) -> None:
+    whole, path = Path(SAMPLES[0]).read_bytes(), watcher.folder / "a.png"
+    path.write_bytes(whole[:200])
+    watcher.start()
+    for number in (1, 2):  # each is seen after the first half has settled
+        time.sleep(0.5)
+        shutil.copy(SAMPLES[number], watcher.folder)
+        watcher.wait_for(number)
+    path.write_bytes(whole)
+    watcher.wait_for(3)
+    watcher.end(signal.SIGTERM)
+    assert "a.png" in watcher.labels()
+    assert [record["error"] for record in watcher.records()] == [None] * 3
+
+
+def test_bytes_that_come_late_behind_a_whole_picture_bring_no_second_row(watcher: Watcher) -> None:
+    """The end of a PNG says nothing of the picture, so that a file cut before it can be decoded."""
+    whole, path = Path(SAMPLES[0]).read_bytes(), watcher.folder / "a.png"
+    path.write_bytes(whole[:-6])
+    watcher.start()
+    watcher.wait_for(1)
+    path.write_bytes(whole)
+    shutil.copy(SAMPLES[1], watcher.folder / "b.png")
+    watcher.wait_for(2)
+    time.sleep(1)
+    watcher.end(signal.SIGTERM)
+    assert set(watcher.labels()) == {"a.png", "b.png"}
+
+
 def test_unfinished_and_hidden_files_and_folders_wait(watcher: Watcher) -> None:
     for name in ("a.png.part", ".b.png", "c.png.crdownload"):
         shutil.copy(SAMPLES[0], watcher.folder / name)

@@ -11,7 +11,7 @@ import pytest
 from fmnist_edge.bulk.watch_journal import Entry, Journal, Output, Stamp
 from fmnist_edge.errors import FmnistEdgeError, OutputError, UsageError
 
-FIRST, SECOND = Entry("a.png", Stamp(10, 5), "aa"), Entry("b.png", Stamp(20, 6), "bb")
+FIRST, SECOND = Entry("a.png", Stamp(10, 5), "aa"), Entry("b.png", Stamp(20, 6), "bb", True)
 
 
 class Place:
@@ -41,8 +41,8 @@ def place(tmp_path: Path) -> Place:
 def test_what_is_done_is_known_to_the_next_process(place: Place) -> None:
     place.committed()
     journal = place.journal()
-    assert (len(journal), journal.stamp_of("a.png"), journal.sha256_of("b.png")) == (2, Stamp(10, 5), "bb")
-    assert journal.stamp_of("c.png") is None
+    assert (len(journal), journal.entry_of("a.png"), journal.entry_of("b.png")) == (2, FIRST, SECOND)
+    assert journal.entry_of("c.png") is None
     assert place.rows.read_text() == "a: Shirt\nb: Bag\n"
 
 
@@ -67,7 +67,7 @@ def test_a_kill_at_any_byte_of_the_journal_leaves_a_usable_one(place: Place) -> 
             assert len(journal) <= 2
             journal.commit([SECOND], "")
         with place.journal() as journal:
-            assert journal.stamp_of("b.png") == SECOND.stamp
+            assert journal.entry_of("b.png") == SECOND
 
 
 def test_rows_go_to_another_file_whole_if_the_first_one_is_gone(place: Place) -> None:

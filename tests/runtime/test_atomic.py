@@ -43,3 +43,19 @@ def test_a_folder_in_the_way_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(OutputError, match="choose another place"):
         write_atomically(tmp_path / "taken" / "x", b"")
+
+
+def test_where_files_need_a_name_it_is_gone_after_success_and_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    write_atomically(tmp_path / "kept.txt", "old")
+
+    def full(_fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_atomically(tmp_path / "kept.txt", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+    assert (tmp_path / "kept.txt").read_text() == "old"

@@ -69,7 +69,8 @@ class DropFolder:
             name = item.path[len(self._prefix) :].replace(os.sep, "/")
             present.add(name)
             stamp = stamp_of(item.path)
-            if stamp and stamp != self._journal.stamp_of(name) and (ready := self._look(item.path, name, stamp, now)):
+            entry = self._journal.entry_of(name)
+            if stamp and (entry is None or entry.stamp != stamp) and (ready := self._look(item.path, name, stamp, now)):
                 found.append(ready)
         self.problem = problem
         if not problem:

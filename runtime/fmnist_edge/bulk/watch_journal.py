@@ -41,6 +41,9 @@ class Entry:
     """Below the watched folder, with forward slashes."""
     stamp: Stamp
     sha256: str
+    """Of its bytes; empty if they could not be read."""
+    failed: bool = False
+    """Its row is an error."""
 
 
 class Output:
@@ -80,7 +83,7 @@ class Journal:
         FmnistEdgeError if it is damaged.
         """
         self._path, self._output = path, output
-        self._done: dict[str, tuple[Stamp, str]] = {}
+        self._done: dict[str, Entry] = {}
         self._file = -1
         if path is not None:
             self._file = self._opened(path)
@@ -93,17 +96,13 @@ class Journal:
     def __len__(self) -> int:
         return len(self._done)
 
-    def stamp_of(self, path: str) -> Stamp | None:
-        """Return what a file that is done looked like."""
-        return self._done[path][0] if path in self._done else None
-
-    def sha256_of(self, path: str) -> str | None:
-        """Return the SHA-256 of a file that is done."""
-        return self._done[path][1] if path in self._done else None
+    def entry_of(self, path: str) -> Entry | None:
+        """Return what is noted of a file that is done."""
+        return self._done.get(path)
 
     def commit(self, entries: list[Entry], rows: str) -> None:
         """Note files as done and print their rows, so that a kill at any moment costs none of them."""
-        files = [[entry.path, *entry.stamp, entry.sha256] for entry in entries]
+        files = [[entry.path, *entry.stamp, entry.sha256, entry.failed] for entry in entries]
         self._append({"rows": rows, "output": self._output.place(), "files": files}, durable=True)
         self._output.write(self._output.encoded(rows))
         self._append({"printed": True})
@@ -160,8 +159,8 @@ class Journal:
             raise _damaged(path, error) from error
 
     def _remember(self, files: Any) -> None:
-        for name, size, mtime_ns, digest in files:
-            self._done[str(name)] = Stamp(int(size), int(mtime_ns)), str(digest)
+        for name, size, mtime_ns, digest, failed in files:
+            self._done[name] = Entry(str(name), Stamp(int(size), int(mtime_ns)), str(digest), bool(failed))
 
     def _append(self, line: dict[str, Any], *, durable: bool = False) -> None:
         """Add a line in one step; a durable one is on the disk when this returns."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -103,7 +103,7 @@ def _finished(
         try:
             data = read_file(ready.path)
         except ImageError as error:
-            done = _Done(ready, Entry(ready.name, ready.stamp, ""), Result(ready.path, error=error))
+            done = _Done(ready, Entry(ready.name, ready.stamp, "", True), Result(ready.path, error=error))
         else:
             done = _classified(classifier, ready, data, journal, on_answer)
         error_code = done.result.error.code if done.result and done.result.error else None
@@ -119,8 +119,9 @@ def _classified(
     classifier: Classifier, ready: Ready, data: bytes, journal: Journal, on_answer: OnAnswer | None
 ) -> _Done:
     entry = Entry(ready.name, ready.stamp, hashlib.sha256(data).hexdigest())
-    if entry.sha256 == journal.sha256_of(ready.name):
-        return _Done(ready, entry, None)
+    before = journal.entry_of(ready.name)
+    if before and _is_same_picture(before, data):
+        return _Done(ready, replace(entry, failed=before.failed), None)
     try:
         if on_answer is None:
             return _Done(ready, entry, Result(ready.path, classifier.classify(data)))
@@ -131,4 +132,12 @@ def _classified(
         on_answer(ready.path, picture, prediction)
         return _Done(ready, entry, Result(ready.path, prediction))
     except ImageError as error:
-        return _Done(ready, entry, Result(ready.path, error=error))
+        return _Done(ready, replace(entry, failed=True), Result(ready.path, error=error))
+
+
+def _is_same_picture(before: Entry, data: bytes) -> bool:
+    """Tell whether a file that is done was only touched, or got bytes behind its picture, as some writers add late."""
+    size = before.stamp.size
+    if size > len(data) or (before.failed and size < len(data)):
+        return False
+    return hashlib.sha256(data[:size]).hexdigest() == before.sha256
