@@ -104,7 +104,7 @@ class Harness:
 
     def kill(self, times: int) -> None:
         """Kill the command so often, each time over older files, and run it again."""
-        for _ in range(3 * times):  # some end before the signal comes, and count for nothing
+        for _ in range(20 * times):  # some end before the signal comes, and count for nothing
             if times <= 0:
                 return
             self._lay_old_files()
@@ -143,15 +143,18 @@ class Harness:
         """Start the command and kill it: at any moment, or soon after its first file appeared."""
         process = self._started()
         if self.choice.random() < 0.5:
-            deadline = time.monotonic() + self.choice.uniform(0, self.seconds)
+            begun = time.monotonic()
+            deadline = begun + self.choice.uniform(0, self.seconds)
             while process.poll() is None and time.monotonic() < deadline:
                 time.sleep(min(0.005, self.seconds / 100))
+            if process.poll() is not None:
+                self.seconds = time.monotonic() - begun  # the machine is less busy than it was
         else:
             before = _looks(self.out)
             deadline = time.monotonic() + _TIMEOUT
             while process.poll() is None and _looks(self.out) == before and time.monotonic() < deadline:
                 time.sleep(_LOOK)
-            time.sleep(self.choice.uniform(0, _SOON))
+            time.sleep(self.choice.uniform(0, _SOON if len(self.new) > 1 else 0))
         alive = process.poll() is None
         if alive:
             os.killpg(process.pid, signal.SIGKILL)

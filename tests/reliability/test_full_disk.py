@@ -62,7 +62,7 @@ def faults(folder: Path, arguments: Arguments, old: str, *, size: str) -> list[s
     before = {f"{old} old"} if old else set()
     if before - set(ended.files):
         found.append(f"the old file is gone: {ended.files}")
-    if any(Path(name).name.startswith(".") for name in ended.files):
+    if any(part.startswith(".") for line in ended.files for part in Path(line).parts):
         found.append(f"debris: {ended.files}")
     return found
 

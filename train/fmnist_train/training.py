@@ -61,7 +61,12 @@ def train(
     training_data = load_training_data(recipe, data)
     if not resume:
         backup.begin()
-    model = fit(recipe, training_data, seed, backup, history, on_epoch)
+    try:
+        model = fit(recipe, training_data, seed, backup, history, on_epoch)
+    except BaseException:
+        if not backup.exists():  # no epoch was finished: what there is is of no use
+            backup.discard()
+        raise
     outcome = _finish(model, recipe, training_data, load_split("test", data), history)
     record = build_record(recipe, seed, outcome)
     files = _write(model, record, output)

@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import click
 
@@ -60,14 +60,16 @@ class LazyGroup(click.Group):
             _report(error, is_debugging(ctx), str(error))
             ctx.exit(error.exit_code)
         except BrokenPipeError:
-            _silence_stdout()
+            _silence(sys.stdout)
             ctx.exit(EXIT_OK)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
             if _is_full(error):
-                _silence_stdout()  # what it still holds does not fit either
+                _silence(sys.stdout)  # what it still holds does not fit either
             _report(error, is_debugging(ctx), _line(error))
+            if _is_full(error) and not is_debugging(ctx):
+                _silence(sys.stderr)  # libraries would say the same of the files that they close at the end
             ctx.exit(EXIT_FAILED)
 
 
@@ -91,9 +93,9 @@ def _report(error: Exception, debug: bool, line: str) -> None:
     click.echo(f"Error: {printable(' '.join(line.splitlines()))}", err=True)
 
 
-def _silence_stdout() -> None:
-    """Let the interpreter's last flush go nowhere: the reader has closed the pipe and wants no more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _silence(stream: TextIO) -> None:
+    """Let what still comes go nowhere, such as the interpreter's last flush into a pipe that its reader has closed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -132,6 +134,6 @@ def main() -> None:
     except OSError as error:  # of --help and --version, which are printed before any command is invoked
         if not _is_full(error):
             raise
-        _silence_stdout()
+        _silence(sys.stdout)
         _report(error, False, _line(error))
         sys.exit(EXIT_FAILED)
