@@ -111,7 +111,7 @@ def _run(job: Job, progress: Progress, address: str | None, workers: int | None,
     from fmnist_edge.lake.running import finish
 
     with connected(address, workers, loud=debug) as cores:
-        finish(job, progress, workers or cores, tally.add, bar=shows_progress())
+        finish(job, progress, workers or cores, tally.add, bar=shows_progress() and not is_verbose())
 
 
 def _tell(progress: Progress) -> None:

@@ -27,6 +27,7 @@ PATIENCE: Final = 10  # seconds for an address to answer; Ray itself would wait 
 # section 6.5): a length of 3 bytes, the type, flags, and stream 0 in 4.
 _GREETING: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 _SETTINGS: Final = 4
+_OURS: Final = "fmnist-edge"  # a resource by which a cluster that was started here is known
 _LONGEST_TEMPORARY: Final = 20  # characters; Ray adds some 70 for its sockets, whose paths may have 103 on macOS
 
 
@@ -69,12 +70,18 @@ def _init(loud: bool, **arguments: Any) -> None:
 
 
 def _found(loud: bool) -> bool:
-    """Connect to a cluster that runs on this machine; tell whether there was one."""
+    """Connect to a cluster that runs on this machine; tell whether there was one.
+
+    One that another run of ours started is none: it ends with that run.
+    """
     try:
         _init(loud, address="auto")
     except ConnectionError:
         return False
-    return True
+    if _OURS not in ray.cluster_resources():
+        return True
+    ray.shutdown()
+    return False
 
 
 def _start(cpus: int, stack: ExitStack, loud: bool) -> None:
@@ -85,6 +92,7 @@ def _start(cpus: int, stack: ExitStack, loud: bool) -> None:
         loud,
         address="local",
         num_cpus=cpus,
+        resources={_OURS: 1},
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
         _temp_dir=folder,

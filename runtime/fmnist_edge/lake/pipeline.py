@@ -52,6 +52,7 @@ def classify_parts(job: Job, parts: Sequence[int], workers: int, *, bar: bool = 
         compute=ray.data.ActorPoolStrategy(size=min(workers, len(parts)), max_tasks_in_flight_per_actor=IN_FLIGHT),
         num_cpus=1,
     )
+    done.set_name("parts")
     try:
         for row in done.iter_rows():
             yield Done(**row)
@@ -64,6 +65,9 @@ def _quiet(bar: bool) -> None:
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = bar
+    context.enable_rich_progress_bars = True  # its other one has no room for the bar beside the figures
+    context.enable_operator_progress_bars = False
+    context.use_ray_tqdm = False
     context.raise_original_map_exception = True
 
 

@@ -46,7 +46,7 @@ def test_credentials_that_expire_stop_the_run_which_goes_on_with_new_ones(
     arguments = (server.uri("guarded/images"), "--out", str(tmp_path / "out"), "--part-size", "20")
     try:
         with LakeRun(*arguments) as run:
-            next(run.parts())
+            assert next(run.parts(), None), run.lines
             authenticate(server, "0")
             code = run.end()
     finally:
