@@ -100,6 +100,15 @@ def test_a_written_file_replaces_the_old_one_and_leaves_nothing_else(tmp_path: P
         assert {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()} == {"part.parquet": b"new"}
 
 
+def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    for root in (elsewhere(tmp_path / "far"), open_place(str(tmp_path / "near"))):
+        write_whole(root.child("part.parquet"), b"old")
+        with pytest.raises((TypeError, AttributeError)):
+            write_whole(root.child("part.parquet"), 5)  # type: ignore[arg-type]
+    assert [(tmp_path / name / "part.parquet").read_bytes() for name in ("far", "near")] == [b"old", b"old"]
+
+
 def test_what_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write far://away/file/part"):

@@ -23,8 +23,8 @@ from fmnist_edge.cli.options import (
 from fmnist_edge.errors import EXIT_FAILED, MissingExtraError
 
 if TYPE_CHECKING:
+    from fmnist_edge.lake.done import Done
     from fmnist_edge.lake.job import Job
-    from fmnist_edge.lake.pipeline import Done
     from fmnist_edge.lake.progress import Progress
 
 
@@ -67,17 +67,17 @@ def command(
     What is in DEST already is not done again: a run that was stopped goes on where it was.
     """
     _require_extra()
+    from fmnist_edge.lake.driving import Request
     from fmnist_edge.lake.job import make_job
-    from fmnist_edge.lake.progress import check_complete, failed_before, prepare
+    from fmnist_edge.lake.progress import failed_before, prepare
+    from fmnist_edge.lake.running import finish
 
     job = make_job(sources, destination, column, model, **answering)
     progress = prepare(job, part_size)
     tally = _Tally(failed=failed_before(job, progress))
     _tell(progress)
-    if progress.left:
-        _run(job, progress, address, workers, tally, debug=is_debugging(ctx))
-    else:
-        check_complete(job, progress.plan)
+    bar = shows_progress() and not is_verbose()  # lines would run through it
+    finish(job, progress, Request(address, workers, bar, loud=is_debugging(ctx)), tally.add)
     _sum_up(job, progress, tally)
     if tally.failed:
         ctx.exit(EXIT_FAILED)
@@ -104,14 +104,6 @@ class _Tally:
             took = f"{done.seconds:.3f} s, {done.core_seconds:.3f} of them computing"
             what = f"{_counted(done.inputs, 'image')}, {done.failed} failed, {took}"
             note(f"part {done.part}: {what}, process {done.process} on {done.host}")
-
-
-def _run(job: Job, progress: Progress, address: str | None, workers: int | None, tally: _Tally, *, debug: bool) -> None:
-    from fmnist_edge.lake.cluster import connected
-    from fmnist_edge.lake.running import finish
-
-    with connected(address, workers, loud=debug) as cores:
-        finish(job, progress, workers or cores, tally.add, bar=shows_progress())
 
 
 def _tell(progress: Progress) -> None:

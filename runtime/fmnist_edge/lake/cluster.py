@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
 # Read when ray is imported: it reports usage unless asked not to.
@@ -27,31 +24,33 @@ PATIENCE: Final = 10  # seconds for an address to answer; Ray itself would wait 
 # section 6.5): a length of 3 bytes, the type, flags, and stream 0 in 4.
 _GREETING: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 _SETTINGS: Final = 4
-_LONGEST_TEMPORARY: Final = 20  # characters; Ray adds some 70 for its sockets, whose paths may have 103 on macOS
+_OURS: Final = "fmnist-edge"  # a resource by which a cluster that was started here is known
 
 
 @contextmanager
-def connected(address: str | None, workers: int | None, *, loud: bool = False) -> Iterator[int]:
+def connected(address: str | None, workers: int | None, folder: str, *, loud: bool = False) -> Iterator[int]:
     """Connect to the cluster at `address`, to one that runs on this machine, or to one that is started for the time.
 
-    Gives the number of its CPUs; one that is started here has `workers` of them, by default as many as the machine.
+    Gives the number of its CPUs; one that is started here has `workers` of them, by default as many as the machine, and
+    keeps its sockets and logs in `folder`.
     With `loud`, Ray's own messages come through. Raises ClusterError.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     if not loud:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # of the C++ half, which writes to standard error
-    with ExitStack() as stack:
-        stack.callback(ray.shutdown)
-        try:
-            if address:
-                _require_answer(address)
-                _init(loud, address=address)
-            elif not _found(loud):
-                _start(workers or _cores(), stack, loud)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            where = f"at {address}" if address else "on this machine"
-            raise ClusterError(f"no Ray cluster {where}: {_reason(error)}") from error
+    try:
+        if address:
+            _require_answer(address)
+            _init(loud, address=address)
+        elif not _found(loud):
+            _start(workers or _cores(), folder, loud)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        where = f"at {address}" if address else "on this machine"
+        raise ClusterError(f"no Ray cluster {where}: {_reason(error)}") from error
+    try:
         yield int(ray.cluster_resources().get("CPU", 0))
+    finally:
+        ray.shutdown()
 
 
 def _reason(error: Exception) -> str:
@@ -69,33 +68,31 @@ def _init(loud: bool, **arguments: Any) -> None:
 
 
 def _found(loud: bool) -> bool:
-    """Connect to a cluster that runs on this machine; tell whether there was one."""
+    """Connect to a cluster that runs on this machine; tell whether there was one.
+
+    One that another run of ours started is none: it ends with that run.
+    """
     try:
         _init(loud, address="auto")
     except ConnectionError:
         return False
-    return True
+    if _OURS not in ray.cluster_resources():
+        return True
+    ray.shutdown()
+    return False
 
 
-def _start(cpus: int, stack: ExitStack, loud: bool) -> None:
-    """Start a cluster of this machine alone, in a folder that goes when it ends."""
-    folder = _temporary_folder()
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+def _start(cpus: int, folder: str, loud: bool) -> None:
+    """Start a cluster of this machine alone."""
     _init(
         loud,
         address="local",
         num_cpus=cpus,
+        resources={_OURS: 1},
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
         _temp_dir=folder,
     )
-    stack.callback(ray.shutdown)  # before the folder goes
-
-
-def _temporary_folder() -> str:
-    usual = tempfile.gettempdir()
-    short = usual if len(usual) <= _LONGEST_TEMPORARY or not Path("/tmp").is_dir() else "/tmp"
-    return tempfile.mkdtemp(prefix="fmnist-ray-", dir=short)
 
 
 def _require_answer(address: str) -> None:

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import ray
 import ray.data
-from ray.exceptions import RayError
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    NodeDiedError,
+    ObjectLostError,
+    RayError,
+    RaySystemError,
+)
 
 from fmnist_edge.errors import ClusterError, FmnistEdgeError
+from fmnist_edge.lake.done import WENT_AWAY, Done
 from fmnist_edge.lake.job import Job
+from fmnist_edge.lake.machines import check_machines
 from fmnist_edge.lake.storage import reason
 from fmnist_edge.lake.worker import IN_FLIGHT, Worker
 
-
-@dataclass(frozen=True)
-class Done:
-    """What became of a part."""
-
-    part: int
-    inputs: int
-    failed: int
-    """How many of the inputs are error rows."""
-    host: str
-    """The machine of the worker."""
-    process: int
-    """Its process."""
-    seconds: float
-    """From reading the part's items to its written results."""
-    core_seconds: float
-    """What the worker's process computed meanwhile."""
+# What Ray says, in one way or another, when machines are lost that it cannot do without.
+_LOST: Final = (ActorDiedError, ActorUnavailableError, NodeDiedError, ObjectLostError, RaySystemError)
 
 
 def classify_parts(job: Job, parts: Sequence[int], workers: int, *, bar: bool = False) -> Iterator[Done]:
@@ -43,6 +36,7 @@ def classify_parts(job: Job, parts: Sequence[int], workers: int, *, bar: bool = 
     """
     if not parts:
         return
+    check_machines(job.versions)
     _quiet(bar)
     numbers = ray.data.from_items(list(parts), override_num_blocks=len(parts))
     done = numbers.map_batches(
@@ -52,6 +46,7 @@ def classify_parts(job: Job, parts: Sequence[int], workers: int, *, bar: bool = 
         compute=ray.data.ActorPoolStrategy(size=min(workers, len(parts)), max_tasks_in_flight_per_actor=IN_FLIGHT),
         num_cpus=1,
     )
+    done.set_name("parts")
     try:
         for row in done.iter_rows():
             yield Done(**row)
@@ -64,6 +59,9 @@ def _quiet(bar: bool) -> None:
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = bar
+    context.enable_rich_progress_bars = True  # its other one has no room for the bar beside the figures
+    context.enable_operator_progress_bars = False
+    context.use_ray_tqdm = False
     context.raise_original_map_exception = True
 
 
@@ -75,4 +73,5 @@ def _cause(error: BaseException) -> FmnistEdgeError:
             inner.args = (str(inner).splitlines()[0],)  # Ray adds lines on options of its own
             return inner
         inner = getattr(inner, "cause", None) or inner.__cause__
-    return ClusterError(f"Ray gave up: {reason(error)}; what is done is kept, run it again to go on")
+    what = WENT_AWAY if isinstance(error, _LOST) else f"Ray gave up: {reason(error)}"
+    return ClusterError(f"{what}; what is done is kept, run it again to go on")

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from fmnist_edge.lake.done import Done
+from fmnist_edge.lake.driving import Request, drive
 from fmnist_edge.lake.job import Job
-from fmnist_edge.lake.pipeline import Done, classify_parts
 from fmnist_edge.lake.progress import Progress, check_complete
 from fmnist_edge.lake.results import sweep
 
 OnPart: TypeAlias = Callable[[Done], None]
 
 
-def finish(job: Job, progress: Progress, workers: int, on_part: OnPart, *, bar: bool = False) -> None:
-    """Classify what is left on the connected Ray cluster, with a worker each on `workers` CPUs.
+def finish(job: Job, progress: Progress, request: Request, on_part: OnPart) -> None:
+    """Classify what is left on a Ray cluster.
 
     `on_part` is called for each part that is done. Raises FmnistEdgeError, after which what is done stays done.
     """
     sweep(job.destination)
     try:
-        for done in classify_parts(job, progress.left, workers, bar=bar):
+        for done in drive(job, progress.left, request) if progress.left else ():
             on_part(done)
     finally:
         sweep(job.destination)

@@ -157,7 +157,8 @@ def _write_remote(filesystem: Any, path: str, content: bytes) -> None:
         _write(filesystem, path, content)
         return
     folder, _, name = path.rpartition("/")
-    filesystem.create_dir(folder, recursive=True)
+    if folder:
+        filesystem.create_dir(folder, recursive=True)
     temporary = f"{folder}/.{name}.{os.getpid()}.tmp"
     _write(filesystem, temporary, content)
     filesystem.move(temporary, path)

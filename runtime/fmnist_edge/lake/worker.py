@@ -19,10 +19,10 @@ from fmnist_edge.bulk.result import Result
 from fmnist_edge.bulk.streaming import classify_sources
 from fmnist_edge.bulk.table import table_row
 from fmnist_edge.classifier import Classifier
-from fmnist_edge.errors import UsageError
 from fmnist_edge.lake.careful import classify_carefully
 from fmnist_edge.lake.fetching import Fetched, fetched
 from fmnist_edge.lake.job import Job, library_versions
+from fmnist_edge.lake.machines import check_versions
 from fmnist_edge.lake.plan import read_part
 from fmnist_edge.lake.results import write_part
 
@@ -33,17 +33,15 @@ class Worker:
     """Classifies parts. Ray keeps it as an actor and starts it again when its process dies."""
 
     def __init__(self, job: Job) -> None:
-        """Load the model. Raises UsageError if other versions would give other answers here."""
-        if library_versions() != job.versions:
-            there, here = ", ".join(library_versions()), ", ".join(job.versions)
-            raise UsageError(f"{platform.node()} has {there}, this machine {here}: install the same on both")
+        """Load the model. Raises ClusterError if other versions would give other answers here."""
+        check_versions(library_versions(), job.versions, platform.node())  # of a machine that came later
         self._job = job
         self._classifier = _classifier_of(job)
         # A process that died may have died of an image; the parts that it was at come first.
         self._careful = IN_FLIGHT if _was_restarted() else 0
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Classify the parts with the numbers `item`; return a row for each, as `pipeline.Done` is."""
+        """Classify the parts with the numbers `item`; return a row for each, as `Done` is."""
         done = [self._do(int(number)) for number in batch["item"]]
         return {name: np.array([row[name] for row in done]) for name in done[0]}
 

@@ -92,3 +92,13 @@ def assert_same_rows(found: list[dict[str, Any]], plain: dict[str, dict[str, str
     for path, row in plain.items():
         other = by_path[path.replace(*moved, 1)]
         assert {name: "" if other[name] is None else str(other[name]) for name in row} == row | {"path": other["path"]}
+
+
+def parent_of(process: int) -> int:
+    """Return a process's parent: of a worker, the daemon of its cluster on this machine."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def command_of(process: int) -> str:
+    """Return a process's command line."""
+    return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()

@@ -15,7 +15,16 @@ from pathlib import Path
 import pytest
 
 from fmnist_bench.lake.s3_server import free_port
-from tests.lake.cluster.runs import LakeRun, assert_same_rows, ended, environment, lake_rows, plain_rows
+from tests.lake.cluster.runs import (
+    LakeRun,
+    assert_same_rows,
+    command_of,
+    ended,
+    environment,
+    lake_rows,
+    parent_of,
+    plain_rows,
+)
 
 
 @pytest.fixture
@@ -42,13 +51,6 @@ def cluster() -> Iterator[tuple[str, str]]:
         process.stdout.close()
 
 
-def parent_command(process: int) -> str:
-    """Return the command line of a process's parent: of a worker, the daemon of its cluster."""
-    status = Path(f"/proc/{process}/stat").read_text()
-    parent = status.rpartition(")")[2].split()[1]
-    return Path(f"/proc/{parent}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-
-
 def test_a_cluster_is_used_by_its_address_and_found_without(
     small_lake: Path, cluster: tuple[str, str], tmp_path: Path
 ) -> None:
@@ -59,7 +61,7 @@ def test_a_cluster_is_used_by_its_address_and_found_without(
     for number, arguments in enumerate([("--address", address), ()]):
         out = str(tmp_path / str(number))
         with LakeRun(str(small_lake), "--out", out, "--part-size", "50", *arguments, RAY_AUTH_MODE="token") as run:
-            assert folder in parent_command(next(run.parts()).process)
+            assert folder in command_of(parent_of(next(run.parts()).process))
             assert run.end() == 1, run.lines
         assert_same_rows(lake_rows(out), plain_rows(small_lake), ("", ""))
 
@@ -80,3 +82,37 @@ def test_an_address_of_something_else_is_one_line(small_lake: Path, tmp_path: Pa
         code, lines = ended(LakeRun(str(small_lake), "--out", str(tmp_path / "out"), "--address", address))
     assert code == 3
     assert lines[1:] == [f"Error: no Ray cluster at {address}: timed out"]
+
+
+# Put before the libraries of the cluster's processes, as on a machine that was set up otherwise.
+OTHER_RELEASE = """
+from fmnist_edge import version
+version.__version__ = "0.0.1"
+"""
+NOT_INSTALLED = """
+class Missing:
+    def find_spec(self, name, *_):
+        if name == "fmnist_edge":
+            raise ModuleNotFoundError("No module named 'fmnist_edge'")
+sys.meta_path.insert(0, Missing())
+"""
+
+
+@pytest.mark.parametrize(
+    ("setup", "message"),
+    [
+        (OTHER_RELEASE, " has fmnist-edge 0.0.1, "),
+        (NOT_INSTALLED, "(ModuleNotFoundError: No module named 'fmnist_edge')"),
+    ],
+    ids=["another release", "not installed"],
+)
+def test_a_machine_that_would_answer_otherwise_is_one_line(
+    small_lake: Path, tmp_path: Path, setup: str, message: str
+) -> None:
+    lines = "".join(f"    {line}\n" for line in setup.strip().splitlines())
+    of_workers = f"import sys\nif any('default_worker' in part for part in sys.orig_argv):\n{lines}"
+    (tmp_path / "sitecustomize.py").write_text(of_workers)
+    code, said = ended(LakeRun(str(small_lake), "--out", str(tmp_path / "out"), PYTHONPATH=str(tmp_path)))
+    assert (code, len(said)) == (3, 2), said
+    assert message in said[-1]
+    assert said[-1].endswith("; install the same fmnist-edge, onnxruntime and Pillow on all machines of the cluster")

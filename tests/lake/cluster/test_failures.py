@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fmnist_bench.lake.s3_server import S3Server
-from tests.lake.cluster.runs import SCRIPT, LakeRun, ended, environment, lake_rows
+from tests.lake.cluster.runs import SCRIPT, LakeRun, ended, environment, lake_rows, parent_of
 
 
 def authenticate(server: S3Server, after: str) -> None:
@@ -46,7 +48,7 @@ def test_credentials_that_expire_stop_the_run_which_goes_on_with_new_ones(
     arguments = (server.uri("guarded/images"), "--out", str(tmp_path / "out"), "--part-size", "20")
     try:
         with LakeRun(*arguments) as run:
-            next(run.parts())
+            assert next(run.parts(), None), run.lines
             authenticate(server, "0")
             code = run.end()
     finally:
@@ -66,6 +68,20 @@ def test_a_bucket_that_is_not_there_is_one_line(server: S3Server, small_lake: Pa
     assert (code, len(lines)) == (1, 1)
     assert lines[0].startswith("Error: cannot write s3://nowhere/labels/")
     assert "NO_SUCH_BUCKET" in lines[0]
+
+
+def test_a_cluster_that_goes_away_is_one_line_and_the_run_can_go_on(small_lake: Path, tmp_path: Path) -> None:
+    arguments = (str(small_lake), "--out", str(tmp_path / "out"), "--part-size", "5")
+    with LakeRun(*arguments) as run:
+        done = next(run.parts(), None)
+        assert done, run.lines
+        os.kill(parent_of(done.process), signal.SIGKILL)  # the daemon without which no worker lives
+        assert run.end() == 3, run.lines
+    assert run.lines[-1] == "Error: the Ray cluster went away; what is done is kept, run it again to go on"
+    assert not run.lines[-2].startswith("Error")
+    code, lines = ended(LakeRun(*arguments))
+    assert code == 1, lines
+    assert len(lake_rows(str(tmp_path / "out"))) == 405
 
 
 def test_a_full_disk_is_one_line_and_leaves_whole_parts(small_lake: Path, tmp_path: Path) -> None:
