@@ -71,13 +71,14 @@ def _measured(facts: dict[str, Any]) -> str:
 
 def _origin(facts: dict[str, Any]) -> str:
     quantization, original = facts["quantization"], facts["original"]
+    refined = f", refined on {quantization['refinement_indices']}" if "refinement_indices" in quantization else ""
     trained = f"recipe `{original['recipe']}`, seed {original['seed']}" if "recipe" in original else "not recorded"
     return (
         "## Origin\n\n"
         f"- Keras original: SHA-256 `{original['sha256']}`; {trained}\n"
         f"- quantization: {quantization['form']}; {quantization['method']}\n"
-        f"- calibration: images {quantization['calibration_indices']} of the {quantization['split']} split, choices on "
-        f"{quantization['choice_indices']}; the test images were only measured on\n"
+        f"- calibration: images {quantization['calibration_indices']} of the {quantization['split']} split{refined}, "
+        f"choices on {quantization['choice_indices']}; the test images were only measured on\n"
         f"- weights lie in {quantization['weight_range']}, and adjacent pairs sum to at most "
         f"{quantization['pair_limit']}, so every CPU computes the same integers"
     )

@@ -135,6 +135,13 @@ def graph_facts(model: onnx.ModelProto, precision: str) -> dict[str, Any]:
     }
 
 
+_REFINED: Final = {
+    "refinement": "hidden weights moved by single steps to keep that gap; refinement and choice see each image "
+    "mirrored, too",
+    "refinement_indices": "0:55000:5, 1:55000:5, 2:55000:5, 3:55000:5",
+}
+
+
 def quantization_facts(quantized: Quantized) -> dict[str, Any]:
     """Return how the integers were chosen, with the images that were seen."""
     return {
@@ -143,13 +150,13 @@ def quantization_facts(quantized: Quantized) -> dict[str, Any]:
         "pair_limit": PAIR_LIMIT,
         "split": "train",
         "calibration_indices": "0:55000:5",
-        "choice_indices": "1:55000:5, 2:55000:5, 3:55000:5",
+        "choice_indices": "4:55000:5",
         "method": "units equalized and paired, rounding with error compensation and descent, last layer refitted; "
         "images weighted by the closeness of their two best logits, choices by the least error of that gap",
         "equalization": quantized.equalization,
         "coverage": quantized.coverage,
         "gap_error": round(quantized.gap_error, 4),
-    }
+    } | (_REFINED if quantized.refined else {})
 
 
 def accuracy_facts(keras_accuracy: float, optimized: Parity, plain: Parity, gate_held: bool) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from fmnist_convert.network import read_network
 from fmnist_convert.original import open_original, predict_with_keras
 from fmnist_convert.parity import Parity, broken_limits, measure_parity
 from fmnist_convert.predictors import open_predictor, open_unoptimized
-from fmnist_convert.quantize import CALIBRATION, CHOICE, Quantized, quantize
+from fmnist_convert.quantize import Quantized, quantize
 from fmnist_convert.vectors import build_vectors
 from fmnist_edge.dataset import Split, load_split
 from fmnist_edge.model_file.info import side_json_path, vectors_path
@@ -44,7 +44,7 @@ def convert(
     original = open_original(source)
     train, test = load_split("train", data), load_split("test", data)
     fp32 = export_fp32(original.model)
-    quantized = quantize(read_network(fp32), train.images[CALIBRATION], train.images[CHOICE])
+    quantized = quantize(read_network(fp32), train.images)
     general = general_facts(name, model_version, original)
     reference = predict_with_keras(original.model, test.images)
     measured = _measure(fp32, build_int8(quantized.network), general, reference, test)

@@ -7,12 +7,13 @@ calibration itself has not seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fmnist_convert.ambiguity import ambiguity, gap_error
 from fmnist_convert.integer_network import (
     ACTIVATION_LIMIT,
     IMAGE_SCALE,
@@ -21,15 +22,14 @@ from fmnist_convert.integer_network import (
     integer_bias,
 )
 from fmnist_convert.network import PIXELS, Float64, Network
+from fmnist_convert.refinement import refine
 from fmnist_convert.rounding import IntegerKernel, round_kernel, round_scale, smallest_scales
 
-# Images 0, 5, 10, ... of the training split calibrate; the three behind each of them choose among the results.
+# Images 0, 5, 10, ... of the training split calibrate; these and the three behind each refine, mirrored as well;
+# 4, 9, 14, ... choose among the results.
 CALIBRATION: Final = np.arange(0, 55_000, 5)
-CHOICE: Final = np.concatenate([CALIBRATION + offset for offset in (1, 2, 3)])
-# An image weighs exp(-gap / GAP_SCALE), the gap being that of its two best logits. Tried on one training, with the
-# labels changed on the 33,000 choice images: no weights 67, 2 for the last layer alone 58, 2 for both 57, 1 for both
-# 52 (with more error elsewhere).
-GAP_SCALE: Final = 2.0
+REFINEMENT: Final = np.concatenate([CALIBRATION + offset for offset in range(4)])
+CHOICE: Final = CALIBRATION + 4
 # How far units of different range are brought together before rounding: 0 not at all, 1 to one range.
 # ReLU lets a unit be scaled up and its outgoing weights down without changing the network
 # (Nagel et al. 2019, section 4.1).
@@ -45,18 +45,33 @@ class Quantized:
     """Integers, and how they were chosen."""
 
     network: IntegerNetwork
+    origin: Network
+    """The float network, equalized, with its units in the order of the integers."""
     equalization: float
     """The exponent taken from EQUALIZATIONS."""
     coverage: float
     """The share taken from COVERAGES."""
+    refined: bool
+    """Whether the hidden kernel was refined: not where that raised the error."""
     gap_error: float
     """Weighted mean squared error of the gap between the two best logits, on the choice images."""
 
 
-def quantize(network: Network, calibration: NDArray[np.uint8], choice: NDArray[np.uint8]) -> Quantized:
+def quantize(network: Network, images: NDArray[np.uint8]) -> Quantized:
+    """Quantize on the images of the training split, uint8 [55000, 28, 28], the constants above telling what for."""
+    choice = with_mirrored(images[CHOICE])
+    rounded = best_rounding(network, images[CALIBRATION], choice)
+    integers = refine(rounded.origin, rounded.network, with_mirrored(images[REFINEMENT]))
+    error = gap_error(integers.logits(choice), network.logits(choice))
+    if error >= rounded.gap_error:
+        return rounded
+    return replace(rounded, network=integers, refined=True, gap_error=error)
+
+
+def best_rounding(network: Network, calibration: NDArray[np.uint8], choice: NDArray[np.uint8]) -> Quantized:
     """Quantize on calibration images, choosing among the results on others: uint8 [n, 28, 28] each.
 
-    Both must come from training data alone.
+    Both must come from training data alone. Nothing is refined.
     """
     target = network.logits(choice)
     hessian = _weighted_gram(calibration.reshape(-1, PIXELS), ambiguity(network.logits(calibration)))
@@ -67,8 +82,13 @@ def quantize(network: Network, calibration: NDArray[np.uint8], choice: NDArray[n
         for coverage in COVERAGES:
             integers = _with_hidden(equalized, hidden_kernel, calibration, coverage)
             error = gap_error(integers.logits(choice), target)
-            results.append(Quantized(integers, exponent, coverage, error))
+            results.append(Quantized(integers, equalized, exponent, coverage, False, error))
     return min(results, key=lambda result: result.gap_error)
+
+
+def with_mirrored(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return uint8 [2n, 28, 28]: the images, and the same mirrored left to right."""
+    return np.concatenate([images, images[:, :, ::-1]])
 
 
 def _with_hidden(
@@ -85,19 +105,6 @@ def _with_hidden(
     rounded = (steps * np.float64(scale)) @ (kernel.values * kernel.scales.astype(np.float64))
     bias = np.average(target - rounded, axis=0, weights=weights)
     return IntegerNetwork(hidden_kernel, hidden_bias, scale, kernel, integer_bias(bias, scale * kernel.scales))
-
-
-def ambiguity(logits: Float64) -> Float64:
-    """Return how much each image counts, float64 [n] in 0..1: much where its two best logits [n, 10] are close."""
-    ordered = np.sort(logits, axis=1)
-    return np.asarray(np.exp((ordered[:, -2] - ordered[:, -1]) / GAP_SCALE), np.float64)
-
-
-def gap_error(logits: NDArray[np.floating], target: Float64) -> float:
-    """Return the weighted mean squared change of the gap between the two best target logits, [n, 10] each."""
-    best = np.argsort(-target, axis=1)[:, :2]
-    gaps = [np.take_along_axis(values, best, axis=1) @ [1.0, -1.0] for values in (logits, target)]
-    return float(np.average((gaps[0] - gaps[1]) ** 2, weights=ambiguity(target)))
 
 
 def equalize(network: Network, images: NDArray[np.uint8], exponent: float) -> Network:

@@ -103,7 +103,7 @@ def compensated_rounding(kernel: Float64, hessian: Float64, scales: Float64) -> 
     remaining = kernel[order]
     rounded = np.zeros_like(remaining)
     for place in range(len(order)):
-        limit_low, limit_high = _limits(rounded[place - 1] if place % 2 else None)
+        limit_low, limit_high = limits(rounded[place - 1] if place % 2 else None)
         rounded[place] = np.clip(np.rint(remaining[place] / scales), limit_low, limit_high)
         error = (remaining[place] - rounded[place] * scales) / upper[place, place]
         remaining[place + 1 :] -= np.outer(upper[place, place + 1 :], error)
@@ -124,7 +124,7 @@ def descend(kernel: Float64, hessian: Float64, scales: Float64, values: Float64)
         moved = 0
         for place in range(len(values)):
             wanted = np.rint(values[place] + gradient[place] / (curvature[place] * scales))
-            step = np.clip(wanted, *_limits(values[place ^ 1])) - values[place]
+            step = np.clip(wanted, *limits(values[place ^ 1])) - values[place]
             if step.any():
                 values[place] += step
                 gradient -= np.outer(hessian[:, place], step * scales)
@@ -140,8 +140,8 @@ def _busiest_pairs_first(energy: Float64) -> NDArray[np.intp]:
     return np.stack([2 * pairs, 2 * pairs + 1], axis=1).ravel()
 
 
-def _limits(other_of_pair: Float64 | None) -> tuple[Float64 | int, Float64 | int]:
-    """Return what a weight may be: the whole range, or what the other weight of its pair leaves."""
+def limits(other_of_pair: Float64 | None) -> tuple[Float64 | int, Float64 | int]:
+    """Return the least and the largest that a weight may be: the whole range, or what the other of its pair leaves."""
     if other_of_pair is None:
         return -WEIGHT_LIMIT, WEIGHT_LIMIT
     low = np.maximum(-WEIGHT_LIMIT, np.maximum(-other_of_pair, 0) - PAIR_LIMIT)

@@ -30,11 +30,10 @@ def fp32(original: Any) -> Any:
 @pytest.fixture(scope="session")
 def quantized(fp32: Any) -> Any:
     from fmnist_convert.network import read_network
-    from fmnist_convert.quantize import CALIBRATION, CHOICE, quantize
+    from fmnist_convert.quantize import quantize
     from fmnist_edge.dataset import load_split
 
-    images = load_split("train").images
-    return quantize(read_network(fp32), images[CALIBRATION], images[CHOICE])
+    return quantize(read_network(fp32), load_split("train").images)
 
 
 @pytest.fixture(scope="session")

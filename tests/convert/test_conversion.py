@@ -17,7 +17,7 @@ import pytest
 
 from fmnist_convert import pipeline
 from fmnist_convert.pipeline import convert
-from fmnist_convert.quantize import CALIBRATION, CHOICE
+from fmnist_convert.quantize import CALIBRATION, CHOICE, REFINEMENT
 from fmnist_edge.errors import ModelError, UsageError
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, facts_from_metadata, read_side_json
 
@@ -74,7 +74,8 @@ def test_the_facts_name_origin_data_calibration_and_figures(conversion: Any) -> 
     assert facts["original"]["sha256"] == hashlib.sha256(SHIPPED_KERAS.read_bytes()).hexdigest()
     assert facts["original"]["recipe"] == "default"
     assert len(facts["dataset"]["sha256"]) == 4
-    for key, used in (("calibration_indices", CALIBRATION), ("choice_indices", CHOICE)):
+    indices = {"calibration_indices": CALIBRATION, "refinement_indices": REFINEMENT, "choice_indices": CHOICE}
+    for key, used in indices.items():
         slices = [slice(*map(int, part.split(":"))) for part in facts["quantization"][key].split(", ")]
         assert [i for part in slices for i in range(60_000)[part]] == used.tolist()
     assert facts["test"]["optimized"]["accuracy"] == round(conversion.rows[2].accuracy, 4)

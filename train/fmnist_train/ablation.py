@@ -29,10 +29,13 @@ SEEDS: Final = (0, 1, 2)
 VARIANTS: Final[Mapping[str, Recipe]] = MappingProxyType(
     {
         "default": DEFAULT,
-        "twice the epochs": replace(DEFAULT, epochs=2 * DEFAULT.epochs),
-        "sharpness-aware steps of radius 0.05": replace(DEFAULT, sharpness_radius=0.05),
-        "the same, input dropout 0.15": replace(DEFAULT, sharpness_radius=0.05, input_dropout=0.15),
-        "sharpness-aware steps of radius 0.1": replace(DEFAULT, sharpness_radius=0.1),
+        "plain steps": replace(DEFAULT, sharpness_radius=0.0),
+        "plain steps, twice the epochs: the same work": replace(
+            DEFAULT, sharpness_radius=0.0, epochs=2 * DEFAULT.epochs
+        ),
+        "twice the radius of the sharpness-aware steps": replace(
+            DEFAULT, sharpness_radius=2 * DEFAULT.sharpness_radius
+        ),
         "no input dropout": replace(DEFAULT, input_dropout=0.0),
         "twice the input dropout": replace(DEFAULT, input_dropout=2 * DEFAULT.input_dropout),
         "no flips": replace(DEFAULT, horizontal_flips=False),

@@ -27,7 +27,7 @@ from fmnist_convert.photo.integer_steps import IntegerSteps
 from fmnist_convert.photo.photo_model import PhotoParts, build_photo_model
 from fmnist_convert.photo.scenes import draw_scene
 from fmnist_convert.photo.vectors import build_photo_vectors
-from fmnist_convert.quantize import Quantized, quantize
+from fmnist_convert.quantize import Quantized, best_rounding
 from fmnist_edge.contract import LABELS
 from fmnist_edge.data.photos import ACCEPTED, list_photos, photos_at_hand
 from fmnist_edge.dataset import Split, load_split
@@ -112,7 +112,7 @@ def _quantized_head(head: onnx.ModelProto, reference: PhotoModel, train: Split) 
     scenes = _scenes(train.images[-DRAWINGS:], SCENE_SEED + 1)
     drawings = np.stack([np.asarray(reference.classify(scene).image) for scene in scenes])
     images = train.images[:: len(train.images) // DRAWINGS]
-    return quantize(
+    return best_rounding(
         read_network(head),
         np.concatenate([drawings[0::2], images[0::2]]),
         np.concatenate([drawings[1::2], images[1::2]]),

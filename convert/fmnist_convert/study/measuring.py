@@ -11,8 +11,8 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from fmnist_convert.ambiguity import gap_error
 from fmnist_convert.network import Float64, Network
-from fmnist_convert.quantize import gap_error
 from fmnist_edge.contract import INPUT_NAME, OUTPUT_NAME
 from fmnist_edge.dataset import Split
 
