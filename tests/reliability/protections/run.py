@@ -1,0 +1,43 @@
+"""`make protections`: tries what happens without each protection, and writes docs/reliability-protections.md.
+
+`python -m tests.reliability.protections.run WORD...` tries those with one of the words in them. Exits 1 if no test
+missed a protection: its test is to be mended.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+
+from tests.reliability.protections.page import KEPT, PAGE, page, read_results
+from tests.reliability.protections.removing import RemovalError, failing_tests, read_removals
+
+
+def main() -> None:
+    """Try the removals, keep what came of each, and write the page."""
+    words, unnoticed = sys.argv[1:], 0
+    for removal in read_removals():
+        if words and not any(word in removal.name for word in words):
+            continue
+        try:
+            failed = failing_tests(removal)
+        except RemovalError as error:
+            print(f"{removal.name}: {error}", flush=True)  # noqa: T201
+            failed = []
+        print(f"{removal.name}: {', '.join(failed) or 'NO TEST FAILED'}", flush=True)  # noqa: T201
+        unnoticed += not failed
+        _keep(removal.name, failed)
+    PAGE.write_text(page(), encoding="utf-8")
+    sys.exit(1 if unnoticed else 0)
+
+
+def _keep(name: str, failed: list[str]) -> None:
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    results = read_results() | {name: {"failed": failed, "tried": today}}
+    KEPT.parent.mkdir(parents=True, exist_ok=True)
+    KEPT.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
