@@ -108,6 +108,14 @@ def test_rows_go_to_another_file_whole_if_the_first_one_is_gone(place: Place) ->
     assert place.rows.read_text() == "b: Bag\n"
 
 
+def test_rows_that_were_printed_do_not_come_again_in_another_file(place: Place) -> None:
+    place.committed()
+    place.rows.rename(place.folder / "rows.1")
+    place.rows.touch()
+    with place.journal() as journal:
+        assert (len(journal), place.rows.read_text()) == (2, "")
+
+
 def test_a_pipe_may_get_the_last_rows_again_but_never_loses_any(place: Place) -> None:
     reading, writing = os.pipe()
     Journal(place.state, place.folder, Output(writing)).commit([FIRST], "a: Shirt\n")
