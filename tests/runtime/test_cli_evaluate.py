@@ -68,6 +68,17 @@ def test_a_report_and_an_output_file_replace_older_ones_whole(
     assert not_replaced(out, twins) == []
 
 
+def test_the_title_names_the_models_that_answered(labelled: Path) -> None:
+    arguments = ("--images", labelled, "--map", "shirts=Shirt,shoes=Sneaker")
+    assert run(*arguments).stdout.startswith(f"fmnist-mlp.int8.onnx on 3 images of {labelled}")
+    for scene in ("5-sandal.jpg", "6-shirt.jpg", "7-sneaker.jpg", "9-ankle-boot.jpg"):
+        shutil.copy(SAMPLES / "scenes" / scene, labelled / "shoes")
+    done = run(*arguments, "--report", labelled.parent / "report")
+    assert done.stdout.startswith(f"fmnist-photo.int8.onnx and fmnist-mlp.int8.onnx on 7 images of {labelled}")
+    page = (labelled.parent / "report" / "index.html").read_text()
+    assert "<td>fmnist-photo.int8.onnx</td>" in page
+
+
 def test_forgiving_counts_a_t_shirt_as_a_shirt(labelled: Path) -> None:
     done = run("--images", labelled, "--map", "shirts=Shirt", "--skip", "shoes", "--forgive", "T-shirt/top,Shirt")
     assert done.returncode == 0

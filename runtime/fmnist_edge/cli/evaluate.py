@@ -151,7 +151,18 @@ class _Asked:
             with _progress(len(labelled.paths)) as bar:
                 answers = answer_folder(classifier, labelled, lambda results: _watched(results, bar))
             what = f"{len(answers.truth):,} images of {self.images}"
-        return answers, f"{classifier.path.name} on {what}"
+        return answers, f"{' and '.join(path.name for path in _answered_by(self.model, answers))} on {what}"
+
+
+def _answered_by(model: Path | None, answers: Answers) -> list[Path]:
+    """Return the model files that answered, the one that answered more first."""
+    from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
+
+    if model is not None:
+        return [model]
+    photos = answers.by_photo_model
+    counts = {EMBEDDED_PHOTO_MODEL: photos, EMBEDDED_CLASSIFIER: len(answers.truth) - photos}
+    return sorted(filter(counts.get, counts), key=lambda path: -counts[path])
 
 
 def _progress(total: int) -> Any:
@@ -182,14 +193,14 @@ def _require_extra() -> None:
 def _write_report(
     folder: Path, model: Path | None, record: Path | None, measured: tuple[str, Answers, Evaluation]
 ) -> None:
-    from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
     from fmnist_edge.model_file.inspection import inspect_model
     from fmnist_edge.model_file.onnx_weights import first_layer
     from fmnist_edge.report.page import Subject, write_report
     from fmnist_edge.training_record import read_training_record
 
     history = read_training_record(record) if record is not None else None
-    subject = Subject(*measured, inspect_model(model), first_layer(model or EMBEDDED_CLASSIFIER), history)
+    answered = _answered_by(model, measured[1])[0]
+    subject = Subject(*measured, inspect_model(answered), first_layer(answered), history)
     note(f"wrote {write_report(subject, folder)}")
 
 

@@ -39,6 +39,8 @@ class Answers:
     """What the network saw, uint8 [n, 28, 28], where it was kept."""
     names: tuple[str, ...] = ()
     """The path of each image, or () for images of the dataset, whose name is their index."""
+    by_photo_model: int = 0
+    """How many of the images the photo model answered; the classifier answered the others."""
 
     @property
     def predicted(self) -> NDArray[np.int64]:

@@ -34,7 +34,9 @@ def main() -> None:
 
 def _keep(name: str, failed: list[str]) -> None:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    results = read_results() | {name: {"failed": failed, "tried": today}}
+    listed = {removal.name for removal in read_removals()}
+    results = {old: result for old, result in read_results().items() if old in listed}
+    results[name] = {"failed": failed, "tried": today}
     KEPT.parent.mkdir(parents=True, exist_ok=True)
     KEPT.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
