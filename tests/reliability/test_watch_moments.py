@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fmnist_edge import Classifier
+from fmnist_edge.bulk.drop_folder import DropFolder
 from fmnist_edge.bulk.interruption import Interruption
 from fmnist_edge.bulk.result import Result
 from fmnist_edge.bulk.streaming import OnAnswer
@@ -53,6 +54,14 @@ def drop(tmp_path: Path) -> Path:
     (tmp_path / "drop").mkdir()
     shutil.copy(BAG, tmp_path / "drop" / "a.png")
     return tmp_path / "drop"
+
+
+def test_a_file_that_has_just_changed_is_left_alone_but_not_an_old_one_that_was_moved_in(drop: Path) -> None:
+    """Some writers reserve all of a file and fill it in: an uncompressed picture can be decoded long before its end."""
+    shutil.copy(BOOT, drop / "old.png")
+    os.utime(drop / "old.png", (1, 1))
+    looked = DropFolder(drop, Journal(None, drop, Output(1)), recursive=False, settle=60)
+    assert [ready.name for ready in looked.ready()] == ["old.png"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
