@@ -6,13 +6,15 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fmnist_edge import Classifier
-from fmnist_edge.bulk.drop_folder import DropFolder
+from fmnist_edge.bulk import drop_folder
+from fmnist_edge.bulk.drop_folder import DropFolder, Ready
 from fmnist_edge.bulk.interruption import Interruption
 from fmnist_edge.bulk.result import Result
 from fmnist_edge.bulk.streaming import OnAnswer
@@ -62,6 +64,27 @@ def test_a_file_that_has_just_changed_is_left_alone_but_not_an_old_one_that_was_
     os.utime(drop / "old.png", (1, 1))
     looked = DropFolder(drop, Journal(None, drop, Output(1)), recursive=False, settle=60)
     assert [ready.name for ready in looked.ready()] == ["old.png"]
+
+
+def test_a_file_that_cannot_be_decoded_is_looked_at_once_more_in_the_end(
+    drop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drop_folder, "PATIENCE", 2)
+    looked = DropFolder(drop, Journal(None, drop, Output(1)), recursive=False, settle=0.1)
+    os.utime(drop / "a.png", (time.time() + 1, time.time() + 1))  # stands still from now on
+    first = _wait(looked)
+    assert not first.overdue
+    looked.wait_longer(first)
+    assert _wait(looked).overdue
+
+
+def _wait(looked: DropFolder) -> Ready:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if found := looked.ready():
+            return found[0]
+        time.sleep(0.01)
+    raise AssertionError("nothing is ready")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -99,13 +99,14 @@ def test_a_kill_at_any_byte_of_the_journal_leaves_a_usable_one(place: Place) -> 
             assert journal.entry_of("b.png") == SECOND
 
 
-def test_rows_go_to_another_file_whole_if_the_first_one_is_gone(place: Place) -> None:
+@pytest.mark.parametrize("other", ["", "rows of something else, and more of them than there were\n"])
+def test_rows_go_to_another_file_whole_if_the_first_one_is_gone(place: Place, other: str) -> None:
     lines = place.committed()
     place.state.write_bytes(b"".join(lines[:-1]))
     place.rows.rename(place.folder / "rows.1")
-    place.rows.touch()
+    place.rows.write_text(other)
     place.journal()
-    assert place.rows.read_text() == "b: Bag\n"
+    assert place.rows.read_text() == f"{other}b: Bag\n"
 
 
 def test_rows_that_were_printed_do_not_come_again_in_another_file(place: Place) -> None:
