@@ -13,10 +13,10 @@ _HEAD: Final = """\
 # What was taken away, and which test failed
 
 Written by `make protections`, which takes the protections out of a copy of the checkout, one at a time, and runs the
-tests that are meant for them. The lines that are removed stand in
-[tests/reliability/protections/](../tests/reliability/protections/). Two things are not in the table: that a row is on
-the disk when the power fails (`fsync`), which no test here can show, and what keeps processes apart that run at once:
-they share nothing, so there is nothing to take away.
+tests that are meant for them. With all of them in their places, the same tests pass. The lines that are removed stand
+in [tests/reliability/protections/](../tests/reliability/protections/). Two things are not in the table: that a row is
+on the disk when the power fails (`fsync`), which no test here can show, and what keeps processes apart that run at
+once: they share nothing, so there is nothing to take away.
 
 | what for | protection removed | tests that failed (two at most) | tried |
 | --- | --- | --- | --- |
