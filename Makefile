@@ -74,6 +74,11 @@ fuzz-quick: $(VENV)/.fuzz  ## fuzz for a minute
 reliability: $(VENV)/.dev  ## write docs/reliability.md from the records that stress and fuzz keep
 	@$(RUN)python -m tests.reliability.page
 
+.PHONY: protections
+protections: $(VENV)/.fuzz  ## take each protection away in a copy, see a test fail, and write docs/reliability-protections.md (half an hour)
+	@$(RUN)fmnist-edge data fetch
+	@$(RUN)python -m tests.reliability.protections.run
+
 lint: $(VENV)/.dev  ## check style, types and who imports whom
 	@echo "== ruff" && $(RUN)ruff check . && $(RUN)ruff format --check .
 	@echo "== mypy" && $(RUN)mypy

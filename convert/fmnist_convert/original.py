@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import zipfile
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from fmnist_edge.contract import IMAGE_SIDE, LABELS, MASK_SIDE
 from fmnist_edge.errors import ModelError
-from fmnist_edge.model_file.keras_screening import WEIGHTS, screen_keras_file
+from fmnist_edge.model_file.keras_screening import screen_keras_file
 
 RECORD_MEMBER: Final = "training.json"  # the training room puts its record into the .keras archive by this name
 
@@ -59,7 +58,6 @@ def _open(path: Path) -> Original:
     if not path.is_file():
         raise ModelError(f"no model at {path}: train one with `fmnist-edge train -o DIR`")
     screen_keras_file(path)
-    _require_own_weights(path)
     from fmnist_convert.backend import keras
 
     try:
@@ -68,26 +66,6 @@ def _open(path: Path) -> Original:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"{path} is not a Keras model that can be loaded safely: {reason}") from error
     return Original(model, hashlib.sha256(path.read_bytes()).hexdigest(), read_record(path))
-
-
-def _require_own_weights(path: Path) -> None:
-    """Raise ModelError if the weights in a .keras file would be read from another file of this machine."""
-    import h5py  # comes with Keras
-
-    def look(group: Any) -> None:
-        for name in group:
-            if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
-                raise ModelError(f"{path} is not loaded: its weights {name} lie in another file")
-            if isinstance(group[name], h5py.Group):
-                look(group[name])
-            elif group[name].external or group[name].is_virtual:
-                raise ModelError(f"{path} is not loaded: its weights {name} lie in another file")
-
-    try:
-        with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read(WEIGHTS)), "r") as file:
-            look(file)
-    except (OSError, KeyError, RuntimeError) as error:
-        raise ModelError(f"{path} is not a Keras model: {error}") from error
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import subprocess
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,8 @@ from fmnist_convert.pipeline import convert
 from fmnist_convert.quantize import CALIBRATION, CHOICE, REFINEMENT
 from fmnist_edge.errors import ModelError, UsageError
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, facts_from_metadata, read_side_json
+from tests.reliability.twins import lay_old_files, not_replaced
+from tests.strange_keras import FOREIGN, with_foreign_layer, with_linked_weights
 
 from .conftest import SHIPPED_KERAS
 
@@ -39,12 +39,15 @@ def test_the_same_original_gives_the_same_bytes_in_one_process(conversion: Any) 
     assert convert(SHIPPED_KERAS).files == conversion.files
 
 
-def test_the_same_original_gives_the_same_bytes_in_another_process(
+def test_the_same_original_gives_the_same_bytes_in_another_process_which_replaces_older_files_whole(
     conversion: Any, tmp_path: Path, script: str
 ) -> None:
-    subprocess.run([script, "convert", SHIPPED_KERAS, "-o", tmp_path], check=True, capture_output=True)
+    out, twins = tmp_path / "out", tmp_path / "twins"
+    lay_old_files(out, twins, conversion.files)
+    subprocess.run([script, "convert", SHIPPED_KERAS, "-o", out], check=True, capture_output=True)
+    assert not_replaced(out, twins) == []
     for name, content in conversion.files.items():
-        assert hashlib.sha256((tmp_path / name).read_bytes()).digest() == hashlib.sha256(content).digest(), name
+        assert hashlib.sha256((out / name).read_bytes()).digest() == hashlib.sha256(content).digest(), name
 
 
 def test_the_shipped_file_is_the_conversion_of_the_committed_original(conversion: Any) -> None:
@@ -168,43 +171,15 @@ def test_a_lambda_layer_is_never_run(tmp_path: Path) -> None:
     assert not flag.exists()
 
 
-def changed_keras(tmp_path: Path, member: str, change: Callable[[bytes], bytes]) -> Path:
-    """Copy the shipped original with one file of its archive changed."""
-    path = tmp_path / "changed.keras"
-    with zipfile.ZipFile(SHIPPED_KERAS) as source, zipfile.ZipFile(path, "w") as target:
-        for name in source.namelist():
-            content = source.read(name)
-            target.writestr(name, change(content) if name == member else content)
-    return path
-
-
-FOREIGN = [("os", "system"), ("keras.utils", "get_file"), ("keras.config", "enable_unsafe_deserialization")]
-
-
 @pytest.mark.parametrize(("module", "name"), FOREIGN)
 def test_what_is_no_layer_is_refused_before_keras_sees_it(tmp_path: Path, module: str, name: str) -> None:
-    def call(config: bytes) -> bytes:
-        content = json.loads(config)
-        content["config"]["layers"].append(
-            {"module": module, "class_name": name, "config": {}, "registered_name": None}
-        )
-        return json.dumps(content).encode()
-
     with pytest.raises(ModelError, match=f"it names '{name}' of '{module}'"):
-        convert(changed_keras(tmp_path, "config.json", call))
+        convert(with_foreign_layer(SHIPPED_KERAS, tmp_path / "strange.keras", module, name))
 
 
 def test_weights_of_another_file_are_not_read(tmp_path: Path) -> None:
-    import h5py
-
-    def link(weights: bytes) -> bytes:
-        content = io.BytesIO(weights)
-        with h5py.File(content, "r+") as file:
-            file["stolen"] = h5py.ExternalLink("/etc/passwd", "/")
-        return content.getvalue()
-
     with pytest.raises(ModelError, match="its weights stolen lie in another file"):
-        convert(changed_keras(tmp_path, "model.weights.h5", link))
+        convert(with_linked_weights(SHIPPED_KERAS, tmp_path / "strange.keras"))
 
 
 def test_an_archive_that_unpacks_to_gigabytes_is_refused_packed(tmp_path: Path) -> None:

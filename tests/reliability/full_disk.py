@@ -53,8 +53,8 @@ def run_in(folder: Path, arguments: list[str], *, size: str = "", stdout: str = 
         "exit $code",
     ]
     environment = {**os.environ, "TMPDIR": str(folder.parent)}
-    done = subprocess.run(
-        [*_NAME_SPACE, "sh", "-c", "\n".join(lines)], capture_output=True, env=environment, timeout=600
-    )
+    script = folder.parent / "script.sh"  # as an argument it may have 128 KiB
+    script.write_text("\n".join(lines))
+    done = subprocess.run([*_NAME_SPACE, "sh", str(script)], capture_output=True, env=environment, timeout=600)
     files = [line.strip() for line in listing.read_text(errors="replace").splitlines() if line.strip()]
     return Ended(done.returncode, done.stdout, done.stderr.decode(), sorted(files))

@@ -12,8 +12,8 @@ _HEAD: Final = """\
 # What was fed to it, and what broke
 
 Written by `make reliability` from the records in [reliability/](reliability/), which the long tests keep: `make stress`
-and `make fuzz`. Each row is a test that fails when its protection is taken away; most have a quick form that runs with
-all other tests.
+and `make fuzz`. Each row is a test that fails when its protection is taken away: [which protection, and which
+test](reliability-protections.md). Most have a quick form that runs with all other tests.
 
 | what was tried | how often | lost | seed | run by |
 | --- | ---: | ---: | ---: | --- |

@@ -59,6 +59,35 @@ def test_a_kill_while_rows_are_printed_is_made_good_to_the_byte(place: Place, pr
     assert place.rows.read_text() == "a: Shirt\nb: Bag\n"
 
 
+class Killed(BaseException):
+    """The end of a process, as far as a journal can see it."""
+
+
+class Deadly(Output):
+    """An output with which the process ends: before or after the rows are written."""
+
+    def __init__(self, descriptor: int, *, after: bool) -> None:
+        super().__init__(descriptor)
+        self.after = after
+
+    def write(self, text: bytes) -> None:
+        if self.after:
+            super().write(text)
+        raise Killed
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_kill_just_before_or_after_rows_are_printed_costs_none_and_brings_none_twice(
+    place: Place, after: bool
+) -> None:
+    output = Deadly(os.open(place.rows, os.O_WRONLY | os.O_APPEND), after=after)
+    with pytest.raises(Killed), Journal(place.state, place.folder, output) as journal:
+        journal.commit([FIRST], "a: Shirt\n")
+    with place.journal() as journal:
+        assert journal.entry_of("a.png") == FIRST
+        assert place.rows.read_text() == "a: Shirt\n"
+
+
 def test_a_kill_at_any_byte_of_the_journal_leaves_a_usable_one(place: Place) -> None:
     content = b"".join(place.committed())
     for length in range(len(content)):
@@ -70,13 +99,22 @@ def test_a_kill_at_any_byte_of_the_journal_leaves_a_usable_one(place: Place) -> 
             assert journal.entry_of("b.png") == SECOND
 
 
-def test_rows_go_to_another_file_whole_if_the_first_one_is_gone(place: Place) -> None:
+@pytest.mark.parametrize("other", ["", "rows of something else, and more of them than there were\n"])
+def test_rows_go_to_another_file_whole_if_the_first_one_is_gone(place: Place, other: str) -> None:
     lines = place.committed()
     place.state.write_bytes(b"".join(lines[:-1]))
     place.rows.rename(place.folder / "rows.1")
-    place.rows.touch()
+    place.rows.write_text(other)
     place.journal()
-    assert place.rows.read_text() == "b: Bag\n"
+    assert place.rows.read_text() == f"{other}b: Bag\n"
+
+
+def test_rows_that_were_printed_do_not_come_again_in_another_file(place: Place) -> None:
+    place.committed()
+    place.rows.rename(place.folder / "rows.1")
+    place.rows.touch()
+    with place.journal() as journal:
+        assert (len(journal), place.rows.read_text()) == (2, "")
 
 
 def test_a_pipe_may_get_the_last_rows_again_but_never_loses_any(place: Place) -> None:

@@ -69,13 +69,18 @@ def subgraph() -> Any:
     )
 
 
-def shaped(*shape: float) -> Any:
+def shaped(*shape: float, operator: str = "Reshape", of: str = "e") -> Any:
     """A network that answers in a shape which onnxruntime cannot foresee: it is computed."""
     node = onnx.helper.make_node
     nodes = [
         node("ReduceSum", ["zero"], ["nothing"], keepdims=0),
         node("Add", ["nothing", "wanted"], ["floats"]),
         node("Cast", ["floats"], ["shape"], to=7),
-        node("Reshape", ["e", "shape"], ["x"]),
+        node(operator, [of, "shape"], ["x"]),
     ]
     return model_of(nodes_with(*nodes, last="x"), constant("wanted", np.array(shape, np.float32)))
+
+
+def always_two() -> Any:
+    """A network that gives two answers, however many images there are."""
+    return shaped(2, 10, operator="Expand", of="tenth")

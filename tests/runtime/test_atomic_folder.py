@@ -109,6 +109,7 @@ def test_a_killed_writer_leaves_nothing_or_a_whole_folder_and_the_next_run_sweep
     where = {"fsync": "atomic_folder.os, 'fsync'", "rename": "Path, 'rename'"}[moment]
     setup = f"""
 import os, signal, itertools
+atomic_folder._swapped = lambda *_: False  # as on other systems
 count, original = itertools.count(1), getattr({where})
 def kill(*arguments):
     if next(count) == {call}:
@@ -123,9 +124,28 @@ setattr({where}, kill)"""
     assert list(tmp_path.iterdir()) == [tmp_path / "kit"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems need two steps")
+@pytest.mark.parametrize(("moment", "left"), [("before", OLD), ("after", NEW)])
+def test_a_folder_is_replaced_in_one_step_that_no_kill_can_divide(
+    tmp_path: Path, moment: str, left: dict[str, bytes]
+) -> None:
+    order = {"before": "(kill(), swap(*a))", "after": "(swap(*a), kill())"}[moment]
+    setup = f"""
+import os, signal
+swap, kill = atomic_folder._swapped, lambda: os.kill(os.getpid(), signal.SIGKILL)
+atomic_folder._swapped = lambda *a: {order}
+del Path.rename"""
+    write_folder_atomically(tmp_path / "kit", OLD)
+    assert run_writer(tmp_path / "kit", setup).returncode == -signal.SIGKILL
+    assert content(tmp_path / "kit") == left
+    write_folder_atomically(tmp_path / "kit", NEW)
+    assert content(tmp_path / "kit") == NEW
+    assert list(tmp_path.iterdir()) == [tmp_path / "kit"]
+
+
 @posix
 def test_the_old_folder_comes_back_when_the_next_run_fails_too(tmp_path: Path) -> None:
-    kill = "import os; rename = Path.rename\n" + (
+    kill = "import os; rename = Path.rename; atomic_folder._swapped = lambda *_: False\n" + (
         "Path.rename = lambda *a: (os.kill(os.getpid(), 9) if a[0].name == 'new' else rename(*a))"
     )
     write_folder_atomically(tmp_path / "kit", OLD)

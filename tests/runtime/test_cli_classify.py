@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 
 from fmnist_edge import LABELS, Classifier
@@ -208,6 +209,14 @@ def test_strange_names_come_back_byte_by_byte_from_json(strange: str) -> None:
     run = classify(strange, "--format", "jsonl")
     assert run.stdout.isascii()
     assert os.fsencode(json.loads(run.stdout)["path"]) == os.fsencode(strange)
+
+
+def test_strange_names_are_escaped_in_what_is_said_beside_the_rows(strange: str) -> None:
+    frames = [PIL.Image.fromarray(levels) for levels in (garment(), 255 - garment())]
+    Path(strange).write_bytes(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    for run in (classify(strange), classify("--model", strange, SAMPLES[0])):
+        assert rb"line \x1b[31m \u202e " + "é".encode() + rb" \xff.png" in run.stderr
+        assert (b"\x1b" in run.stderr, run.stderr.count(b"\n")) == (False, 1)
 
 
 def test_a_terminal_that_knows_less_than_unicode_gets_escapes(tmp_path: Path) -> None:

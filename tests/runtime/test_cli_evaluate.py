@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.reliability.twins import lay_old_files, not_replaced
+
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -51,6 +53,19 @@ def test_a_mapped_folder_is_measured_and_the_unreadable_are_counted(labelled: Pa
         ("shoes", 1, 1),
     ]
     assert (record["accuracy"]["count"], record["accuracy"]["total"], record["unreadable"]) == (2, 3, 1)
+
+
+def test_a_report_and_an_output_file_replace_older_ones_whole(
+    labelled: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    out, twins = tmp_path_factory.mktemp("out"), tmp_path_factory.mktemp("twins")
+    lay_old_files(out, twins, ["index.html", "figures.txt"])
+    done = run(
+        *("--images", labelled, "--map", "shirts=Shirt", "--skip", "shoes"),
+        *("--report", out, "--output", out / "figures.txt"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert not_replaced(out, twins) == []
 
 
 def test_the_title_names_the_models_that_answered(labelled: Path) -> None:

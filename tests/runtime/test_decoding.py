@@ -213,6 +213,15 @@ def test_a_damaged_exif_block_spoils_no_picture_and_warns_nobody() -> None:
         assert np.abs(load_image(damaged_exif()).astype(int) - garment()).mean() < 3
 
 
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+@pytest.mark.parametrize("block", [b"no block", b"II*\0"])
+def test_what_is_no_exif_block_at_all_spoils_no_picture(form: str, block: bytes) -> None:
+    data = encoded(garment(), form, exif=b"Exif\0\0" + block, **LOSSLESS[form])
+    with pytest.raises((SyntaxError, struct.error)):
+        PIL.Image.open(io.BytesIO(data)).getexif()
+    assert np.array_equal(load_image(data), garment())
+
+
 def test_threads_that_decode_at_once_leave_the_warning_filters_as_they_were() -> None:
     before = list(warnings.filters)
     with ThreadPoolExecutor(8) as pool:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,16 @@ def test_what_is_no_path_is_an_error_in_its_place_and_no_end(tmp_path: Path) -> 
         None,
     ]
     assert all(len(item.path) < 100 for item in found)
+
+
+def test_an_entry_without_an_end_takes_no_more_memory_than_a_long_path(tmp_path: Path) -> None:
+    with (tmp_path / "list").open("wb") as file:
+        file.truncate(20 * 2**20)
+    tracemalloc.start()
+    assert [item.error is not None for item in listed_paths(str(tmp_path / "list"))] == [True]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
 
 
 def test_a_list_is_read_as_its_paths_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 
 from fmnist_edge import Classifier, ImageError
 from fmnist_edge.images import load_image
+from fmnist_edge.intake import plain_png
 from fmnist_edge.intake.ground import on_dark
 from fmnist_edge.intake.plain_png import read_plain_png
 
@@ -73,6 +74,13 @@ def test_every_filter_of_png_is_undone_as_pillow_does(rows: np.ndarray, kind: in
     ids=["empty", "size", "colour", "transparent", "resolution", "cut", "more", "chunk", "filter"],
 )
 def test_other_files_are_left_to_the_long_way(data: bytes) -> None:
+    assert read_plain_png(data) is None
+
+
+def test_with_a_pillow_that_lacks_the_calls_every_file_takes_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = png(np.zeros((28, 28), np.uint8))
+    assert read_plain_png(data) is not None
+    monkeypatch.setattr(plain_png, "_imaging", object())
     assert read_plain_png(data) is None
 
 

@@ -13,14 +13,22 @@ import numpy as np
 import pytest
 
 from fmnist_edge import Classifier, ModelError
-from fmnist_edge.model_file import screening, trial
+from fmnist_edge.model_file import screening, session, trial
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 from fmnist_edge.model_file.onnx_weights import first_layer
 from fmnist_edge.photo_model import PhotoModel
 
 onnx = pytest.importorskip("onnx", reason="needs the extra [convert]")
 
-from tests.runtime.networks import constant, model_of, nodes_with, outside, shaped, subgraph  # noqa: E402 (needs onnx)
+from tests.runtime.networks import (  # noqa: E402 (needs onnx)
+    always_two,
+    constant,
+    model_of,
+    nodes_with,
+    outside,
+    shaped,
+    subgraph,
+)
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 SAMPLE = str(next((Path(__file__).parents[2] / "samples").glob("*.png")))
@@ -128,6 +136,16 @@ def test_bytes_that_are_no_model_are_refused(tmp_path: Path, content: bytes) -> 
     assert "stranger.onnx" in refusal(saved(tmp_path, content))
 
 
+def test_a_file_that_onnxruntime_would_take_for_its_own_format_is_read_as_it_was_screened(tmp_path: Path) -> None:
+    """Its bytes 4 to 8 tell onnxruntime the format, unless it is told."""
+    maker = _field(2, b"xxORTMxx")  # ModelProto.producer_name
+    assert maker[4:8] == b"ORTM"
+    model = model_of(nodes_with())
+    model.ClearField("producer_name")
+    path = saved(tmp_path, maker + model.SerializeToString())
+    assert Classifier(path).predict(np.zeros((1, 28, 28), np.uint8)).shape == (1, 10)
+
+
 # What is refused when it is tried
 
 
@@ -156,8 +174,8 @@ def test_a_network_that_takes_hours_is_given_up(tmp_path: Path, monkeypatch: pyt
     assert "gives no answer within 0.3 s" in refusal(saved(tmp_path, slow(1500)))
 
 
-def test_the_limit_holds_for_the_command_line_and_ends_it(tmp_path: Path) -> None:
-    """One node that takes hours: onnxruntime cannot interrupt it, the process ends all the same."""
+def one_slow_node() -> Any:
+    """One node that takes hours: onnxruntime cannot interrupt it."""
     node = onnx.helper.make_node
     nodes = [
         node("ConstantOfShape", ["picture"], ["p"]),
@@ -167,9 +185,31 @@ def test_the_limit_holds_for_the_command_line_and_ends_it(tmp_path: Path) -> Non
         node("Add", ["e", "sum"], ["y"]),
     ]
     shapes = constant("picture", [1, 1, 4000, 4000]), constant("kernel", [1, 1, 2000, 2000])
-    path = saved(tmp_path, model_of(nodes_with(*nodes, last="y"), *shapes))
+    return model_of(nodes_with(*nodes, last="y"), *shapes)
+
+
+def test_the_limit_holds_for_the_command_line_and_ends_it(tmp_path: Path) -> None:
+    path = saved(tmp_path, one_slow_node())
     run = subprocess.run([SCRIPT, "classify", "--model", str(path), SAMPLE], capture_output=True, timeout=120)
     assert (run.returncode, run.stdout, run.stderr.count(b"\n")) == (3, b"", 1)
+
+
+PROGRAM = """
+import sys
+from fmnist_edge import Classifier, ModelError
+from fmnist_edge.model_file import trial
+trial.SECONDS = 0.3
+try:
+    Classifier(sys.argv[1])
+except ModelError:
+    print("refused")
+"""
+
+
+def test_a_program_that_was_spared_such_a_network_can_end(tmp_path: Path) -> None:
+    path = saved(tmp_path, one_slow_node())
+    run = subprocess.run([sys.executable, "-c", PROGRAM, path], capture_output=True, timeout=60)
+    assert (run.returncode, run.stdout, run.stderr) == (0, b"refused\n", b"")
 
 
 @pytest.mark.parametrize(
@@ -189,6 +229,21 @@ def test_a_network_that_answers_two_images_but_not_more_is_an_error_when_it_is_r
     for count in (1, 3):
         with pytest.raises(ModelError, match="cannot be run"):
             classifier.predict(np.zeros((count, 28, 28), np.uint8))
+
+
+def test_a_network_that_gives_two_answers_to_three_images_is_an_error_when_it_is_run(tmp_path: Path) -> None:
+    classifier = Classifier(saved(tmp_path, always_two()))
+    assert classifier.predict(np.zeros((2, 28, 28), np.uint8)).shape == (2, 10)
+    for count in (1, 3):
+        with pytest.raises(ModelError, match="cannot be run"):
+            classifier.predict(np.zeros((count, 28, 28), np.uint8))
+
+
+def test_a_shipped_model_that_was_damaged_is_a_model_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not tried out before."""
+    path = saved(tmp_path, EMBEDDED_CLASSIFIER.read_bytes()[:-100])
+    monkeypatch.setattr(session, "EMBEDDED_CLASSIFIER", path)
+    assert "onnxruntime can load" in refusal(path)
 
 
 # Metadata

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import secrets
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fmnist_edge import Classifier, FmnistEdgeError
 from fmnist_edge.bulk import workers as bulk
@@ -15,6 +20,8 @@ from fmnist_edge.bulk.result import Result
 from fmnist_edge.bulk.streaming import classify_all
 from fmnist_edge.bulk.workers import classify_with_workers
 from fmnist_edge.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE
+from fmnist_edge.images import ImageSource
+from fmnist_edge.prediction import Prediction
 from tests.runtime.pictures import encoded, garment
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +74,50 @@ def test_a_closed_pipe_ends_the_workers_quietly() -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=120)
     assert (done.returncode, done.stderr) == (EXIT_OK, b"")
     assert len(done.stdout.splitlines()) == 1
+
+
+class Slow(Classifier):
+    """Leaves a file for each image that it classified."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Slow, (self.folder,)
+
+    def begin(self, image: ImageSource) -> NDArray[np.uint8] | Prediction:
+        time.sleep(0.05)
+        (self.folder / secrets.token_hex()).touch()
+        return super().begin(image)
+
+
+def test_whoever_wants_no_more_rows_waits_for_no_more_than_an_image_of_each_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "CHUNK", 20)
+    results = classify_with_workers(Slow(tmp_path), SAMPLES * 40, 2)
+    next(results)
+    before = len(list(tmp_path.iterdir()))
+    results.close()  # type: ignore[attr-defined]  # as an interrupt does
+    assert len(list(tmp_path.iterdir())) - before <= 2 * 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_interrupt_of_all_processes_is_one_word_and_what_was_done_is_printed() -> None:
+    """As Ctrl-C in a terminal."""
+    inputs = SAMPLES * 2000
+    command = [SCRIPT, "classify", "--workers", "2", *inputs]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        rows = [process.stdout.readline() for _ in range(50)]
+        os.killpg(process.pid, signal.SIGINT)
+        rest, told = process.stdout.read(), process.stderr.read()
+    assert (process.returncode, told.strip()) == (EXIT_FAILED, b"Aborted!")
+    lines = [*rows, *rest.splitlines(keepends=True)]
+    assert len(lines) < len(inputs)
+    assert [line.split(b": ")[0].decode() for line in lines] == inputs[: len(lines)]
 
 
 class Deadly(Classifier):

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.reliability.twins import lay_old_files
+
 COMMAND = str(Path(sys.executable).parent / "fmnist-edge")
 SHORT = ("--epochs", "4", "--batch-size", "2048", "--seed", "3")  # of the default recipe: some seconds
+FILES = {"fmnist-mlp.keras", "training.json", "curves.png"}
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -29,8 +32,9 @@ def run_train() -> Run:
 
 @pytest.fixture(scope="session")
 def short_training(tmp_path_factory: pytest.TempPathFactory, run_train: Run) -> Any:
-    """Return folder and finished process of a short, uninterrupted training."""
+    """Return folder and finished process of a short, uninterrupted training, into a folder with older files."""
     folder = tmp_path_factory.mktemp("short")
+    lay_old_files(folder, folder.with_name(f"{folder.name}-twins"), FILES)
     done = run_train(*SHORT, "-o", folder)
     assert done.returncode == 0, done.stderr
     return folder, done

@@ -12,15 +12,19 @@ import pytest
 from fmnist_edge.dataset import load_split
 from fmnist_train.backend import keras
 from fmnist_train.keras_file import read_record
-from tests.train.conftest import SHORT, Run
-
-FILES = {"fmnist-mlp.keras", "training.json", "curves.png"}
+from tests.reliability.twins import not_replaced
+from tests.train.conftest import FILES, SHORT, Run
 
 
 def test_it_writes_model_record_and_curves_and_nothing_else(short_training: Any) -> None:
     folder, done = short_training
     assert {path.name for path in folder.iterdir()} == FILES
     assert all(str(folder / name) in done.stdout for name in FILES)
+
+
+def test_it_replaces_older_files_whole(short_training: Any) -> None:
+    folder, _ = short_training
+    assert not_replaced(folder, folder.with_name(f"{folder.name}-twins")) == []
 
 
 def test_the_record_says_what_was_done(short_training: Any) -> None:

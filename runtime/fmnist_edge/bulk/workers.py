@@ -5,13 +5,15 @@ Measured for a folder of the dataset's PNG files, nine tenths of the time goes i
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from contextlib import contextmanager
+from itertools import islice, takewhile
 from typing import Final, NamedTuple, TypeGuard
 
 import numpy as np
@@ -51,12 +53,15 @@ def classify_with_workers(
     The results are the same, in the same order. Raises FmnistEdgeError if a process dies.
     """
     # Not fork: this process may run threads of onnxruntime's, which a forked child would miss.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (classifier,))
+    context = multiprocessing.get_context("spawn")
+    stopped = context.RawValue(ctypes.c_bool, False)
+    pool = ProcessPoolExecutor(workers, context, _begin, (classifier, stopped))
     begun: deque[tuple[list[Found], Future[_Packed]]] = deque()
     found = (one for one in expand(inputs, recursive=recursive) if one is not PAUSE)
     try:
         while chunk := list(islice(found, CHUNK)):
-            begun.append((chunk, pool.submit(_classify_chunk, [one.path for one in chunk if not _stays(one)])))
+            with _interrupt_held():
+                begun.append((chunk, pool.submit(_classify_chunk, [one.path for one in chunk if not _stays(one)])))
             if len(begun) >= AHEAD * workers:
                 yield from _results(classifier, *begun.popleft())
         while begun:
@@ -64,7 +69,24 @@ def classify_with_workers(
     except BrokenProcessPool as error:
         raise FmnistEdgeError("a worker process was ended (for want of memory?); try fewer --workers") from error
     finally:
+        stopped.value = True  # a chunk of photos takes many seconds, and the pool waits for those that were begun
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupt_held() -> Iterator[None]:
+    """Put Ctrl-C off until the block is through: a process that is begun in it never hears of one.
+
+    One that does while it imports its modules prints where it was. Windows knows no such thing.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stays(found: Found) -> bool:
@@ -73,18 +95,19 @@ def _stays(found: Found) -> bool:
 
 
 _classifier: Classifier
+_stopped: ctypes.c_bool
 
 
-def _begin(classifier: Classifier) -> None:
-    """Prepare a worker process. Ctrl-C reaches it, too, but is the parent's to handle."""
-    global _classifier
+def _begin(classifier: Classifier, stopped: ctypes.c_bool) -> None:
+    """Prepare a worker process. On Windows Ctrl-C reaches it, too, but is the parent's to handle."""
+    global _classifier, _stopped
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _classifier = classifier
+    _classifier, _stopped = classifier, stopped
 
 
 def _classify_chunk(paths: list[str]) -> _Packed:
-    """Classify files in a worker process."""
-    results = list(classify_all(_classifier, paths))
+    """Classify files in a worker process, or as many as there is time for until nobody wants them any more."""
+    results = list(classify_all(_classifier, takewhile(lambda _: not _stopped.value, paths)))
     predictions = [result.prediction for result in results]
     rows = [one for one in predictions if _is_row(one)]
     images = [one.image for one in rows if one.image is not None]

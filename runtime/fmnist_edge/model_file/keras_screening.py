@@ -2,11 +2,13 @@
 
 Keras's safe mode refuses lambda layers. Versions from 3.5 on are supported, and in several of them a file could still
 name any function of any module, or of Keras itself (CVE-2025-1550, CVE-2025-8747, CVE-2025-9906): so only the parts
-that networks are made of are let through. Imports no Keras.
+that networks are made of are let through. And HDF5, in which the weights lie, can lead to other files of the machine.
+Imports no Keras.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 import zlib
@@ -19,7 +21,7 @@ from fmnist_edge.errors import ModelError
 # Kept small: networks for 28x28 pixels, or 96x96, whose shipped files have 0.4 MB.
 MAX_BYTES: Final = 256 * 2**20
 _CONFIG: Final = "config.json"
-WEIGHTS: Final = "model.weights.h5"
+_WEIGHTS: Final = "model.weights.h5"
 _MODULES: Final = frozenset(
     {
         "keras",
@@ -40,13 +42,16 @@ _UNREADABLE: Final = (OSError, KeyError, ValueError, RuntimeError, EOFError, zip
 
 
 def screen_keras_file(path: Path) -> None:
-    """Raise ModelError unless a .keras file can be read and consists of Keras's own layers."""
+    """Raise ModelError unless a .keras file can be read, consists of Keras's layers and brings its weights itself.
+
+    Needs h5py, which comes with Keras.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
                 raise ModelError(f"{path} unpacks to more than {MAX_BYTES >> 20} MiB: no model of these contracts does")
-            config = json.loads(archive.read(_CONFIG))
-        fault = next(_foreign(config), None)
+            config, weights = json.loads(archive.read(_CONFIG)), archive.read(_WEIGHTS)
+        fault = next(_foreign(config), None) or next(_elsewhere(weights), None)
     except _UNREADABLE as error:
         raise ModelError(f"{path} is not a Keras model: {error}") from error
     if fault:
@@ -65,3 +70,24 @@ def _foreign(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for part in value:
             yield from _foreign(part)
+
+
+def _elsewhere(weights: bytes) -> Iterator[str]:
+    """Yield which weights would be read from another file."""
+    import h5py  # not above: who never loads a .keras file may lack it
+
+    with h5py.File(io.BytesIO(weights), "r") as file:
+        yield from _linked(file)
+
+
+def _linked(group: Any) -> Iterator[str]:
+    """Yield what of a group of an HDF5 file is no part of this file: links, and data kept or put together elsewhere."""
+    import h5py
+
+    for name in group:
+        if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
+            yield f"its weights {name} lie in another file"
+        elif isinstance(group[name], h5py.Group):
+            yield from _linked(group[name])
+        elif group[name].external or group[name].is_virtual:
+            yield f"its weights {name} lie in another file"
