@@ -33,9 +33,9 @@ CHOICE: Final = CALIBRATION + 4
 # How far units of different range are brought together before rounding: 0 not at all, 1 to one range.
 # ReLU lets a unit be scaled up and its outgoing weights down without changing the network
 # (Nagel et al. 2019, section 4.1).
-EQUALIZATIONS: Final = (0.5, 0.75)
+EQUALIZATIONS: Final = (0.3, 0.4, 0.5, 0.6, 0.75)
 # Share of the largest hidden activation that still fits into uint8; what lies above is clipped.
-COVERAGES: Final = (1.0, 0.9)
+COVERAGES: Final = (1.0, 0.9, 0.8)
 PAIRING_SWAPS: Final = 20_000  # tries of the search for pairs; it reaches its floor (no loss by the bound) in fewer
 RIDGE: Final = 1e-4  # of the mean diagonal; keeps the refit of the last layer well conditioned
 
