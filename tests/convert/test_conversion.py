@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import subprocess
@@ -98,21 +99,16 @@ def test_the_card_states_the_figures(conversion: Any) -> None:
 
 
 def test_a_worse_model_is_not_written_unless_allowed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conversion: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantized: Any
 ) -> None:
-    """Plant a fault in the rounding (all weights of one unit lost) and run the real command in this process."""
+    """Plant a fault in the rounding (the weights of eight units lost) and run the real command in this process."""
     from click.testing import CliRunner
 
     from fmnist_edge.cli.main import cli
 
-    good = pipeline.quantize
-
-    def damaged(*arguments: Any) -> Any:
-        result = good(*arguments)
-        result.network.hidden_kernel.values[:, :8] = 0
-        return result
-
-    monkeypatch.setattr(pipeline, "quantize", damaged)
+    damaged = copy.deepcopy(quantized)
+    damaged.network.hidden_kernel.values[:, :8] = 0
+    monkeypatch.setattr(pipeline, "quantize", lambda *_: damaged)
     refused = CliRunner().invoke(cli, ["convert", str(SHIPPED_KERAS), "-o", str(tmp_path)])
     assert refused.exit_code == 1
     assert "same label for" in refused.stderr
