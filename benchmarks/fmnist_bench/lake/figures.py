@@ -88,13 +88,17 @@ def measured_on(measured: dict[str, Any]) -> str:
     names = ("python", "onnxruntime", "ray", "pyarrow")
     busy = measured["load_before"] or 0
     return (
-        f"Medians of {measured['rounds']} rounds of the whole commands, on {machine['cores']} cores of "
+        f"{_rounds(measured['rounds'])} of the whole commands, on {machine['cores']} cores of "
         f"{machine['cpu']}, "
         f"{', '.join(f'{name} {versions[name]}' for name in names)}; in brackets, without the start and end of Ray. "
-        f"{f'The machine was busy (load {busy}). ' if busy > QUIET else ''}"
+        f"{f'The machine had been busy in the minute before (load {busy}). ' if busy > QUIET else ''}"
         f"An image takes {measured['lakes']['dataset']['bytes_an_image']:,} bytes as PNG and "
         f"{measured['lakes']['photo']['bytes_an_image']:,} as a photo of 260 to 419 pixels a side."
     )
+
+
+def _rounds(count: int) -> str:
+    return f"Medians of {count} rounds" if count > 1 else "One round, after one that does not count,"
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
