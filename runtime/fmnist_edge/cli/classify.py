@@ -138,7 +138,7 @@ def _classify(
 
 def _results(classifier: Classifier, request: ClassifyRequest, saver: OnAnswer | None) -> Iterator[Result]:
     if request.workers > 1:
-        from fmnist_edge.bulk.workers import classify_with_workers
+        from fmnist_edge.bulk.parallel import classify_with_workers
 
         return classify_with_workers(classifier, request.paths(), request.workers, recursive=request.recursive)
     from fmnist_edge.bulk.streaming import classify_all

@@ -16,7 +16,7 @@ const version = JSON.parse(await readFile(join(modules, "onnxruntime-web", "pack
 const KINDS = { ".html": "text/html", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json" };
 // Pages that are isolated from other origins get a clock of 5 us; others get one of 100.
 const ISOLATED = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
-const ROOTS = { modules, workload, answers, programs: dirname(fileURLToPath(import.meta.url)) };
+const ROOTS = { modules, given: workload, answers, programs: dirname(fileURLToPath(import.meta.url)) };
 
 // The page and all that it reads and writes, on this machine alone.
 const server = createServer(async (request, response) => {
