@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_convert.network import PIXELS
+from fmnist_convert.network import PIXELS, Network
 from fmnist_convert.rounding import IntegerKernel
 
 # The image is its own quantized form: a grey level g stands for g/255, with zero point 0.
@@ -39,6 +39,17 @@ class IntegerNetwork:
         """Return the logits, float32 [n, 10], of uint8 [n, 28, 28] images."""
         sums = _integer_product(self.hidden(images), self.kernel.values) + self.bias
         return sums.astype(np.float32) * (self.hidden_scale * self.kernel.scales)
+
+    def as_floats(self) -> Network:
+        """Return the network that these integers stand for: the same function, but for the rounding of activations."""
+        hidden_scales = self.hidden_kernel.scales.astype(np.float64)
+        scales = self.kernel.scales.astype(np.float64)
+        return Network(
+            self.hidden_kernel.values * hidden_scales,
+            self.hidden_bias * (np.float64(IMAGE_SCALE) * hidden_scales),
+            self.kernel.values * scales,
+            self.bias * (np.float64(self.hidden_scale) * scales),
+        )
 
 
 def hidden_integers(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_convert.ambiguity import ambiguity, two_best
-from fmnist_convert.integer_network import IMAGE_SCALE, IntegerNetwork, integer_bias
+from fmnist_convert.integer_network import IntegerNetwork, integer_bias
 from fmnist_convert.network import PIXELS, Float64, Network
 from fmnist_convert.rounding import limits
 
@@ -50,32 +50,28 @@ def refine(network: Network, integers: IntegerNetwork, images: NDArray[np.uint8]
     """
     chosen = images[ambiguity(network.logits(images)) >= LEAST_AMBIGUITY]
     target = network.logits(chosen)
-    state = _state(network, integers, chosen, target)
+    rounded = integers.as_floats()
+    state = _state(rounded, chosen, target)
     values, scales = integers.hidden_kernel.values.astype(np.float64), integers.hidden_kernel.scales.astype(np.float64)
-    bias = integers.hidden_bias * (np.float64(IMAGE_SCALE) * scales)
     hessian = (state.pixels * state.weights[:, None]).T @ state.pixels
     for unit in np.argsort(-np.mean((state.shares * state.hidden) ** 2, axis=0)):
         off = hessian @ (values[:, unit] * scales[unit] - network.hidden_kernel[:, unit])
         _move_weights(state, unit, values[:, unit], scales[unit], (hessian, off))
-        _follow(state, unit, state.pixels @ (values[:, unit] * scales[unit]) + bias[unit])
+        _follow(state, unit, state.pixels @ (values[:, unit] * scales[unit]) + rounded.hidden_bias[unit])
     kernel = replace(integers.hidden_kernel, values=np.ascontiguousarray(values.astype(np.int8)))
     return _with_last_bias(replace(integers, hidden_kernel=kernel), chosen, target, state.weights)
 
 
-def _state(network: Network, integers: IntegerNetwork, images: NDArray[np.uint8], target: Float64) -> _State:
-    pixels = images.reshape(-1, PIXELS).astype(np.float64) / 255
-    scales = integers.hidden_kernel.scales.astype(np.float64)
-    bias = integers.hidden_bias * (np.float64(IMAGE_SCALE) * scales)
-    hidden = np.maximum(pixels @ (integers.hidden_kernel.values * scales) + bias, 0)
-    last_scales = integers.kernel.scales.astype(np.float64)
-    last_bias = integers.bias * (np.float64(integers.hidden_scale) * last_scales)
-    kernel = integers.kernel.values * last_scales
+def _state(rounded: Network, images: NDArray[np.uint8], target: Float64) -> _State:
+    """Return where a rounded network stands on the images, and by how much it misses the gaps of the target logits."""
+    hidden = rounded.hidden(images)
     best, second = two_best(target).T
     rows = np.arange(len(images))
     gap = target[rows, best] - target[rows, second]
-    shares = (kernel[:, best] - kernel[:, second]).T
-    error = np.sum(hidden * shares, axis=1) + last_bias[best] - last_bias[second] - gap
+    shares = (rounded.kernel[:, best] - rounded.kernel[:, second]).T
+    error = np.sum(hidden * shares, axis=1) + rounded.bias[best] - rounded.bias[second] - gap
     weights = ambiguity(target)
+    pixels = images.reshape(-1, PIXELS).astype(np.float64) / 255
     return _State(pixels, weights / weights.mean(), hidden, shares, error)
 
 
