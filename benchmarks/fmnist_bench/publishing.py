@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from fmnist_bench.bench_report import Entrant, Report, read_report
+from fmnist_bench.plots.canvas import rendered
 from fmnist_bench.report.charts import charts
 from fmnist_bench.report.facts import warning
 from fmnist_bench.report.markdown import markdown, rows_text
@@ -15,7 +16,6 @@ from fmnist_bench.report.tables import Table
 from fmnist_bench.report.units import duration, percent, rate, size
 from fmnist_edge.atomic import write_atomically
 from fmnist_edge.errors import UsageError
-from fmnist_edge.plots.canvas import rendered
 
 BEGIN: Final = "<!-- written by `make bench-readme` -->"
 END: Final = "<!-- to here -->"

@@ -14,7 +14,7 @@ from tests.reliability.twins import lay_old_files
 
 COMMAND = str(Path(sys.executable).parent / "fmnist-edge")
 SHORT = ("--epochs", "4", "--batch-size", "2048", "--seed", "3")  # of the default recipe: some seconds
-FILES = {"fmnist-mlp.keras", "training.json", "curves.png"}
+FILES = {"fmnist-mlp.keras", "training.json"}
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

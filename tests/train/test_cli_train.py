@@ -16,7 +16,7 @@ from tests.reliability.twins import not_replaced
 from tests.train.conftest import FILES, SHORT, Run
 
 
-def test_it_writes_model_record_and_curves_and_nothing_else(short_training: Any) -> None:
+def test_it_writes_model_and_record_and_nothing_else(short_training: Any) -> None:
     folder, done = short_training
     assert {path.name for path in folder.iterdir()} == FILES
     assert all(str(folder / name) in done.stdout for name in FILES)

@@ -2,7 +2,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from fmnist_edge.cli.train import RECIPES as OFFERED
+from fmnist_train.cli import RECIPES as OFFERED
 from fmnist_train.photo.recipes import HEAD_RECIPES, SEGMENTER_RECIPES, TUNING_RECIPES
 from fmnist_train.recipes import DEFAULT, RECIPES, TUTORIAL, named_recipe
 

@@ -12,7 +12,7 @@ from fmnist_edge.errors import GateError
 from fmnist_train.fitting import OnEpoch
 from fmnist_train.recipes import Recipe
 from fmnist_train.record import settings, versions
-from fmnist_train.training import CURVES_FILE, MODEL_FILE, RECORD_FILE, Training, backup_for, train
+from fmnist_train.training import MODEL_FILE, RECORD_FILE, Training, backup_for, train
 
 SEEDS_FILE: Final = "seeds.json"
 
@@ -70,6 +70,6 @@ def keep_chosen(output: Path, facts: dict[str, Any], folder: Path | None) -> lis
     write_atomically(output / SEEDS_FILE, json.dumps(facts, indent=2) + "\n")
     if folder is None:
         raise GateError(f"no seed holds the parity gate; the figures are in {output / SEEDS_FILE}")
-    for name in (RECORD_FILE, CURVES_FILE, MODEL_FILE):
+    for name in (RECORD_FILE, MODEL_FILE):
         write_atomically(output / name, (folder / name).read_bytes())
-    return [output / name for name in (MODEL_FILE, RECORD_FILE, CURVES_FILE, SEEDS_FILE)]
+    return [output / name for name in (MODEL_FILE, RECORD_FILE, SEEDS_FILE)]

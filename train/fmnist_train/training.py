@@ -10,7 +10,6 @@ import numpy as np
 
 from fmnist_edge.atomic import write_atomically
 from fmnist_edge.dataset import Split, load_split
-from fmnist_edge.plots.curves import curves_png
 from fmnist_train.backend import use_one_thread
 from fmnist_train.backup import Backup, History
 from fmnist_train.fitting import OnEpoch, TrainingData, fit, load_training_data
@@ -23,7 +22,6 @@ from fmnist_train.temperature import fit_temperature, fold_temperature, logits_o
 
 MODEL_FILE: Final = f"{NAME}.keras"
 RECORD_FILE: Final = "training.json"
-CURVES_FILE: Final = "curves.png"
 BACKUP_FOLDER: Final = f".{NAME}.backup"
 
 
@@ -49,7 +47,7 @@ def train(
     resume: bool = False,
     on_epoch: OnEpoch = lambda _epoch, _figures: None,
 ) -> Training:
-    """Train the classifier and write `fmnist-mlp.keras`, `training.json` and `curves.png` into `output`.
+    """Train the classifier and write `fmnist-mlp.keras` and `training.json` into `output`.
 
     Deterministic for a seed (0..2**32-1) on one machine, interrupted and resumed or not. Files of an earlier
     training are replaced at the end, each in one step. Without `resume`, a backup left there is discarded.
@@ -94,11 +92,10 @@ def _parameters(model: Any) -> int:
 
 
 def _write(model: Any, record: dict[str, Any], output: Path) -> tuple[Path, ...]:
-    """Write the model last: where a new model lies, its record and curves lie too."""
+    """Write the model last: where a new model lies, its record lies too."""
     text = record_text(record)
     contents: dict[str, bytes | str] = {
         RECORD_FILE: text,
-        CURVES_FILE: curves_png(record),
         MODEL_FILE: keras_file(model, text),
     }
     for name, content in contents.items():

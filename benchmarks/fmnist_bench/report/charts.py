@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from fmnist_bench.bench_report import Entrant, Report
+from fmnist_bench.plots.canvas import ACCENT, OTHER, RIGHT, Plot
 from fmnist_bench.report.units import duration, rate
 from fmnist_bench.row import Row
-from fmnist_edge.plots.canvas import ACCENT, OTHER, RIGHT, Plot
 
 WIDTH: Final = 4.6  # inches: at a phone's 360 pixels, letters of 10 points are still 11 pixels high
 _BAR: Final = 0.31  # inches of height for each contender

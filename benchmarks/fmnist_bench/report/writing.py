@@ -21,9 +21,9 @@ def write_report(report: Report, folder: Path) -> list[Path]:
 
     Page and charts need the extra [plot].
     """
+    from fmnist_bench.plots.canvas import rendered
     from fmnist_bench.report.charts import charts
     from fmnist_bench.report.page import page
-    from fmnist_edge.plots.canvas import rendered
 
     files: dict[str, str | bytes] = {
         JSON: report.as_json(),

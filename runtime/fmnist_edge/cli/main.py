@@ -14,21 +14,21 @@ from fmnist_edge.bulk.printable import printable
 from fmnist_edge.cli.options import common_options, is_debugging, wanted_color
 from fmnist_edge.errors import EXIT_FAILED, EXIT_OK, FmnistEdgeError
 
-# In the order that --help lists them. Each is a module of this package with a function `command`.
-COMMANDS: Final = (
-    "classify",
-    "classify-lake",
-    "evaluate",
-    "plot",
-    "info",
-    "verify",
-    "deploy",
-    "data",
-    "train",
-    "convert",
-    "compare",
-    "bench",
-)
+# In the order that --help lists them: where each command is, in any room, imported only when it is called.
+COMMANDS: Final = {
+    "classify": "fmnist_edge.cli.classify:command",
+    "classify-lake": "fmnist_edge.cli.classify_lake:command",
+    "evaluate": "fmnist_bench.cli.evaluate:command",
+    "plot": "fmnist_bench.cli.plot:command",
+    "info": "fmnist_edge.cli.info:command",
+    "verify": "fmnist_edge.cli.verify:command",
+    "deploy": "fmnist_edge.cli.deploy:command",
+    "data": "fmnist_edge.cli.data:command",
+    "train": "fmnist_train.cli:train",
+    "convert": "fmnist_convert.cli:convert",
+    "compare": "fmnist_convert.cli:compare",
+    "bench": "fmnist_bench.cli.bench:command",
+}
 
 
 # What a write says where there is no room: on the disk, in the user's share of it, in the largest file allowed.
@@ -46,7 +46,8 @@ class LazyGroup(click.Group):
         """Import and return one command, or None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"fmnist_edge.cli.{cmd_name.replace('-', '_')}").command
+        module, name = COMMANDS[cmd_name].split(":")
+        command = getattr(import_module(module), name)
         assert isinstance(command, click.Command)
         return command
 

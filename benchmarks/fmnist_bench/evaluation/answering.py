@@ -8,14 +8,14 @@ from typing import Final
 
 import numpy as np
 
+from fmnist_bench.evaluation.answers import Answers
+from fmnist_bench.evaluation.labelled_images import LabelledImages
 from fmnist_edge.bulk.result import Result
 from fmnist_edge.bulk.streaming import classify_all
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.dataset import SplitName, load_split
 from fmnist_edge.errors import DataError
-from fmnist_edge.evaluation.answers import Answers
-from fmnist_edge.evaluation.labelled_images import LabelledImages
 from fmnist_edge.prediction import Prediction
 
 BATCH: Final = 1000  # images run at once: memory stays small, and larger ones were no faster

@@ -83,7 +83,7 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 @output_folder_option
 @click.option("--resume", is_flag=True, help="Go on after an interrupted training's last finished epoch (classifier).")
 @common_options
-def command(
+def train(
     part: str,
     recipe_name: str,
     epochs: int | None,
@@ -172,14 +172,14 @@ def _train_classifier(
     output: Path,
     resume: bool,
 ) -> None:
+    from fmnist_train import training as trainings
     from fmnist_train.recipes import named_recipe
-    from fmnist_train.training import train
 
     recipe = named_recipe(recipe_name, epochs=epochs, batch_size=batch_size)
     if not resume:
         _announce_discarded(recipe, seed, output)
     with _progress(recipe.epochs) as on_epoch, _resume_hint(output):
-        training = train(recipe, seed, output, data=data, resume=resume, on_epoch=on_epoch)
+        training = trainings.train(recipe, seed, output, data=data, resume=resume, on_epoch=on_epoch)
     click.echo(_summary(training.record, training.files))
 
 

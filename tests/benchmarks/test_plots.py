@@ -12,22 +12,22 @@ import PIL.Image
 import pytest
 from matplotlib.colors import to_hex
 
+from fmnist_bench.evaluation.answering import answer_split
+from fmnist_bench.evaluation.answers import Answers
+from fmnist_bench.evaluation.figures import evaluate
+from fmnist_bench.plots.answered import answered_file, answered_images
+from fmnist_bench.plots.canvas import DARK, FORMS, OTHER, RIGHT, WRONG, drawn, rendered, save
+from fmnist_bench.plots.confusion import confusion_plot
+from fmnist_bench.plots.mistakes import mistakes_plot, surest_mistakes
+from fmnist_bench.plots.predictions import prediction_plot, predictions_plot
+from fmnist_bench.plots.reliability import calibration_plot
+from fmnist_bench.plots.samples import indices_around, samples_plot
+from fmnist_bench.plots.weights import relative, weights_plot
 from fmnist_edge import LABELS, Classifier
 from fmnist_edge.dataset import load_split
 from fmnist_edge.errors import ModelError, UsageError
-from fmnist_edge.evaluation.answering import answer_split
-from fmnist_edge.evaluation.answers import Answers
-from fmnist_edge.evaluation.figures import evaluate
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
 from fmnist_edge.model_file.onnx_weights import first_layer
-from fmnist_edge.plots.answered import answered_file, answered_images
-from fmnist_edge.plots.canvas import DARK, FORMS, OTHER, RIGHT, WRONG, drawn, rendered, save
-from fmnist_edge.plots.confusion import confusion_plot
-from fmnist_edge.plots.mistakes import mistakes_plot, surest_mistakes
-from fmnist_edge.plots.predictions import prediction_plot, predictions_plot
-from fmnist_edge.plots.reliability import calibration_plot
-from fmnist_edge.plots.samples import indices_around, samples_plot
-from fmnist_edge.plots.weights import relative, weights_plot
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 SAMPLES = Path(__file__).parents[2] / "samples"

@@ -21,9 +21,9 @@ from fmnist_edge.cli.options import (
 from fmnist_edge.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
+    from fmnist_bench.evaluation.answers import Answers
+    from fmnist_bench.evaluation.figures import Evaluation
     from fmnist_edge.bulk.result import Result
-    from fmnist_edge.evaluation.answers import Answers
-    from fmnist_edge.evaluation.figures import Evaluation
 
 
 @click.command("evaluate")
@@ -101,9 +101,9 @@ def command(
         raise click.UsageError("--training-record goes into the report: add --report DIR.")
     if report is not None:
         _require_extra()
-    from fmnist_edge.cli.evaluation_forms import FORMS
-    from fmnist_edge.evaluation.figures import evaluate
-    from fmnist_edge.evaluation.label_names import parse_group
+    from fmnist_bench.cli.evaluation_forms import FORMS
+    from fmnist_bench.evaluation.figures import evaluate
+    from fmnist_bench.evaluation.label_names import parse_group
 
     forgiven = [parse_group(group) for group in forgive]
     answers, title = asked.answers()
@@ -135,10 +135,10 @@ class _Asked:
 
     def answers(self) -> tuple[Answers, str]:
         """Return the model's answers, and a title that says which model saw what."""
+        from fmnist_bench.evaluation.answering import answer_folder, answer_split
+        from fmnist_bench.evaluation.label_names import parse_map
+        from fmnist_bench.evaluation.labelled_images import find_labelled_images
         from fmnist_edge.classifier import Classifier
-        from fmnist_edge.evaluation.answering import answer_folder, answer_split
-        from fmnist_edge.evaluation.label_names import parse_map
-        from fmnist_edge.evaluation.labelled_images import find_labelled_images
 
         classifier = Classifier(self.model)
         if self.images is None:
@@ -193,10 +193,10 @@ def _require_extra() -> None:
 def _write_report(
     folder: Path, model: Path | None, record: Path | None, measured: tuple[str, Answers, Evaluation]
 ) -> None:
+    from fmnist_bench.evaluation_report.page import Subject, write_report
+    from fmnist_bench.training_record import read_training_record
     from fmnist_edge.model_file.inspection import inspect_model
     from fmnist_edge.model_file.onnx_weights import first_layer
-    from fmnist_edge.report.page import Subject, write_report
-    from fmnist_edge.training_record import read_training_record
 
     history = read_training_record(record) if record is not None else None
     answered = _answered_by(model, measured[1])[0]

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from fmnist_bench.plots.canvas import OTHER, RIGHT, WRONG, WRONG_HATCH, Plot, show_pixels
 from fmnist_edge.contract import LABELS
-from fmnist_edge.plots.canvas import OTHER, RIGHT, WRONG, WRONG_HATCH, Plot, show_pixels
 
 
 @dataclass(frozen=True, eq=False)

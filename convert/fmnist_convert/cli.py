@@ -1,17 +1,19 @@
-"""`fmnist-edge convert`: a Keras file to checked fp32 and int8 ONNX files."""
+"""The commands of this room: `convert`, a Keras file to checked ONNX files, and `compare`, parity between two."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from fmnist_edge.cli.options import common_options, data_option, note, output_folder_option
-from fmnist_edge.errors import MissingExtraError
+from fmnist_edge.cli.options import common_options, data_option, note, output_folder_option, text_or_json_option
+from fmnist_edge.errors import GateError, MissingExtraError
 
 if TYPE_CHECKING:
     from fmnist_convert.conversion import Row
+    from fmnist_edge.dataset import SplitName
 
 _PATH: Final = click.Path(path_type=Path)
 
@@ -25,7 +27,7 @@ _PATH: Final = click.Path(path_type=Path)
 @click.option("--model-version", metavar="VERSION", default="1.0.0", show_default=True, help="Version to stamp.")
 @click.option("--allow-worse", is_flag=True, help="Write the files even if the parity gate does not hold.")
 @common_options
-def command(
+def convert(
     sources: tuple[Path, ...],
     output: Path,
     data: Path | None,
@@ -49,14 +51,14 @@ def command(
     if photos and len(sources) == 1:
         raise click.UsageError("--photos has no effect on a classifier.")
     try:
+        from fmnist_convert import pipeline
         from fmnist_convert.parity import hold_gate
         from fmnist_convert.photo.conversion import convert_photo_model
-        from fmnist_convert.pipeline import convert
     except ModuleNotFoundError as error:
         raise MissingExtraError("convert", "convert", str(error.name)) from error
     if len(sources) == 1:
         note(f"converting {sources[0]} and measuring the result on 10,000 test images")
-        conversion = convert(sources[0], data=data, name=name, model_version=model_version)
+        conversion = pipeline.convert(sources[0], data=data, name=name, model_version=model_version)
     else:
         note(f"converting {sources[0]} and {sources[1]} and measuring the result")
         conversion = convert_photo_model(*sources, data=data, photos=photos, name=name, model_version=model_version)
@@ -79,3 +81,58 @@ def _print_table(rows: list[Row]) -> None:
             parity = row.parity
             line += f"    {parity.agreement:8.2%}  {parity.different_labels:7d}  {parity.max_difference:8.2g}"
         click.echo(line)
+
+
+@click.command(name="compare")
+@click.argument("first", metavar="A", type=click.Path(path_type=Path))
+@click.argument("second", metavar="B", type=click.Path(path_type=Path))
+@click.option(
+    "--min-agreement",
+    type=click.FloatRange(0, 1),
+    default=0.995,
+    show_default=True,
+    help="Exit with 1 if fewer images get the same label.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    default="test",
+    show_default=True,
+    help="Images to compare on.",
+)
+@data_option
+@text_or_json_option
+@common_options
+def compare(
+    first: Path, second: Path, min_agreement: float, split: SplitName, data: Path | None, output_format: str
+) -> None:
+    """Compare two models (.keras or .onnx): accuracy, same labels, difference of probabilities."""
+    try:
+        from fmnist_convert import compare as comparing
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("compare", "convert", str(error.name)) from error
+    parity = comparing.compare(first, second, split=split, data=data)
+    figures = {
+        "first": str(first),
+        "second": str(second),
+        "split": split,
+        "images": parity.images,
+        "first_accuracy": parity.reference_accuracy,
+        "second_accuracy": parity.accuracy,
+        "agreement": parity.agreement,
+        "different_labels": parity.different_labels,
+        "max_difference": parity.max_difference,
+        "mean_difference": parity.mean_difference,
+        "min_agreement": min_agreement,
+    }
+    click.echo(json.dumps(figures, indent=1) if output_format == "json" else _figures_as_text(figures))
+    if parity.agreement < min_agreement:
+        raise GateError(
+            f"the models agree on {parity.agreement:.2%} of the labels, less than --min-agreement {min_agreement:.2%}"
+        )
+
+
+def _figures_as_text(figures: dict[str, object]) -> str:
+    width = max(len(name) for name in figures)
+    values = {k: f"{v:.6g}" if isinstance(v, float) else str(v) for k, v in figures.items()}
+    return "\n".join(f"{name.replace('_', ' '):{width}}  {value}" for name, value in values.items())

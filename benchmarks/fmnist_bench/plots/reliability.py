@@ -6,8 +6,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from fmnist_edge.evaluation.figures import Evaluation
-from fmnist_edge.plots.canvas import ACCENT, OTHER, RIGHT, Plot
+from fmnist_bench.evaluation.figures import Evaluation
+from fmnist_bench.plots.canvas import ACCENT, OTHER, RIGHT, Plot
 
 
 def calibration_plot(evaluation: Evaluation, title: str) -> Plot:

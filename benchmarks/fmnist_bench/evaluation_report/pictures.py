@@ -11,10 +11,10 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from fmnist_bench.evaluation.answers import Answers
+from fmnist_bench.plots.canvas import DARK, LIGHT, Plot, rendered
+from fmnist_bench.plots.mistakes import surest_mistakes
 from fmnist_edge.contract import LABELS
-from fmnist_edge.evaluation.answers import Answers
-from fmnist_edge.plots.canvas import DARK, LIGHT, Plot, rendered
-from fmnist_edge.plots.mistakes import surest_mistakes
 
 DPI: Final = 110  # wide enough for a desktop's column, and a page stays under 2 MB
 

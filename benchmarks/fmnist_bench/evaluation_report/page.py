@@ -9,14 +9,14 @@ from typing import Any, Final
 
 import jinja2
 
+from fmnist_bench.evaluation.answers import Answers
+from fmnist_bench.evaluation.figures import Evaluation
+from fmnist_bench.evaluation_report.pictures import Figure, figure_of, gallery
+from fmnist_bench.plots.confusion import confusion_plot
+from fmnist_bench.plots.curves import curves_plot
+from fmnist_bench.plots.reliability import calibration_plot
+from fmnist_bench.plots.weights import weights_plot
 from fmnist_edge.atomic import write_atomically
-from fmnist_edge.evaluation.answers import Answers
-from fmnist_edge.evaluation.figures import Evaluation
-from fmnist_edge.plots.confusion import confusion_plot
-from fmnist_edge.plots.curves import curves_plot
-from fmnist_edge.plots.reliability import calibration_plot
-from fmnist_edge.plots.weights import weights_plot
-from fmnist_edge.report.pictures import Figure, figure_of, gallery
 
 MISTAKES: Final = 30
 PAGE: Final = "index.html"

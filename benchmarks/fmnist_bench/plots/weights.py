@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fmnist_edge.plots.canvas import Plot
+from fmnist_bench.plots.canvas import Plot
 
 COLUMNS: Final = 16
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
+from fmnist_bench.evaluation.answering import answer_split
+from fmnist_bench.evaluation.figures import evaluate
+from fmnist_bench.evaluation_report.page import MISTAKES, Subject, report_html
+from fmnist_bench.training_record import read_training_record
 from fmnist_edge import Classifier
-from fmnist_edge.evaluation.answering import answer_split
-from fmnist_edge.evaluation.figures import evaluate
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
 from fmnist_edge.model_file.inspection import inspect_model
 from fmnist_edge.model_file.onnx_weights import first_layer
-from fmnist_edge.report.page import MISTAKES, Subject, report_html
-from fmnist_edge.training_record import read_training_record
 
 RECORD = Path(__file__).parents[2] / "train" / "artifacts" / "fmnist-mlp.training.json"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

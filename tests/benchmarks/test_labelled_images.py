@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from fmnist_bench.evaluation.label_names import label_index, parse_group, parse_map
+from fmnist_bench.evaluation.labelled_images import find_labelled_images
 from fmnist_edge.contract import LABELS
 from fmnist_edge.errors import DataError, UsageError
-from fmnist_edge.evaluation.label_names import label_index, parse_group, parse_map
-from fmnist_edge.evaluation.labelled_images import find_labelled_images
 from tests.runtime.pictures import encoded, garment
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
-from fmnist_edge.plots.canvas import ACCENT, RIGHT, Plot, rendered
+from fmnist_bench.plots.canvas import ACCENT, RIGHT, Plot, rendered
 
 TRAIN_STYLE: Final = {"color": RIGHT, "linestyle": "-"}
 VALIDATION_STYLE: Final = {"color": ACCENT, "linestyle": "--"}  # the dashes tell them apart without colour

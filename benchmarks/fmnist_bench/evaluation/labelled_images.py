@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fmnist_bench.evaluation.answers import Truth
+from fmnist_bench.evaluation.label_names import label_index
 from fmnist_edge.bulk.walking import walk
 from fmnist_edge.errors import DataError, UsageError
-from fmnist_edge.evaluation.answers import Truth
-from fmnist_edge.evaluation.label_names import label_index
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fmnist_bench.evaluation.answers import Answers, forgive
+from fmnist_bench.evaluation.calibration import Bin, Coverage, calibration_bins, coverages, expected_calibration_error
+from fmnist_bench.evaluation.intervals import Share
 from fmnist_edge.contract import LABELS
-from fmnist_edge.evaluation.answers import Answers, forgive
-from fmnist_edge.evaluation.calibration import Bin, Coverage, calibration_bins, coverages, expected_calibration_error
-from fmnist_edge.evaluation.intervals import Share
 
 DIGITS: Final = 6  # of a figure in a record
 

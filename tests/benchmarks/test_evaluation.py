@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fmnist_bench.evaluation.answering import answer_split
+from fmnist_bench.evaluation.answers import Answers, Truth, forgive
+from fmnist_bench.evaluation.calibration import calibration_bins, coverages, expected_calibration_error
+from fmnist_bench.evaluation.figures import Evaluation, evaluate
+from fmnist_bench.evaluation.intervals import Share, wilson_interval
 from fmnist_edge import Classifier
-from fmnist_edge.evaluation.answering import answer_split
-from fmnist_edge.evaluation.answers import Answers, Truth, forgive
-from fmnist_edge.evaluation.calibration import calibration_bins, coverages, expected_calibration_error
-from fmnist_edge.evaluation.figures import Evaluation, evaluate
-from fmnist_edge.evaluation.intervals import Share, wilson_interval
 
 
 def answers(rows: list[tuple[int, int, int, float]], **given: object) -> Answers:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.evaluation.intervals import Share
+from fmnist_bench.evaluation.intervals import Share
 
 BINS: Final = 15  # equal-width bins of confidence, as in Guo et al. 2017
 COVERAGES: Final = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fmnist_bench.plots.predictions import Answered
 from fmnist_edge.bulk.streaming import classify_all
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.contract import IMAGE_SIDE
@@ -13,7 +14,6 @@ from fmnist_edge.dataset import SplitName, load_split
 from fmnist_edge.errors import UsageError
 from fmnist_edge.images import load_image
 from fmnist_edge.intake.decoding import decode
-from fmnist_edge.plots.predictions import Answered
 
 
 def answered_images(

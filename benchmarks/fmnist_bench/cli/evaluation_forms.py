@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import click
 
+from fmnist_bench.evaluation.calibration import BINS
+from fmnist_bench.evaluation.figures import Evaluation
+from fmnist_bench.evaluation.intervals import Share
 from fmnist_edge.bulk.printable import printable
-from fmnist_edge.evaluation.calibration import BINS
-from fmnist_edge.evaluation.figures import Evaluation
-from fmnist_edge.evaluation.intervals import Share
 
 GOOD: Final = 0.9  # shares from here on are green on a terminal
 POOR: Final = 0.75  # shares below are red

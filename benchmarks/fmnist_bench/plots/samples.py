@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from fmnist_bench.plots.canvas import Plot, show_pixels
 from fmnist_edge.contract import LABELS
 from fmnist_edge.dataset import Split
 from fmnist_edge.errors import UsageError
-from fmnist_edge.plots.canvas import Plot, show_pixels
 
 
 def indices_around(labels: NDArray[np.uint8], index: int, count: int, label: int | None = None) -> list[int]:

@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.figure import Figure
 
+from fmnist_bench.evaluation.answers import Answers
+from fmnist_bench.plots.canvas import Plot, show_pixels
 from fmnist_edge.contract import LABELS
-from fmnist_edge.evaluation.answers import Answers
-from fmnist_edge.plots.canvas import Plot, show_pixels
 
 COLUMNS: Final = 5
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from fmnist_edge.evaluation.figures import Evaluation
-from fmnist_edge.plots.canvas import Plot
+from fmnist_bench.evaluation.figures import Evaluation
+from fmnist_bench.plots.canvas import Plot
 
 
 def confusion_plot(evaluation: Evaluation, title: str) -> Plot:
