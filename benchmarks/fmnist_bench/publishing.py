@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from fmnist_bench.bench_report import Entrant, Report, read_report
-from fmnist_bench.plots.canvas import rendered
+from fmnist_bench.plots import rendered
 from fmnist_bench.report.charts import charts
 from fmnist_bench.report.facts import warning
 from fmnist_bench.report.markdown import markdown, rows_text

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fmnist_bench.evaluation.answering import answer_split
-from fmnist_bench.evaluation.answers import Answers, Truth, forgive
-from fmnist_bench.evaluation.calibration import calibration_bins, coverages, expected_calibration_error
-from fmnist_bench.evaluation.figures import Evaluation, evaluate
-from fmnist_bench.evaluation.intervals import Share, wilson_interval
+from fmnist_bench.evaluate import (
+    Evaluation,
+    Share,
+    calibration_bins,
+    coverages,
+    evaluate,
+    expected_calibration_error,
+    wilson_interval,
+)
+from fmnist_bench.labelled import Answers, Truth, answer_split, forgive
 from fmnist_edge import Classifier
 
 
@@ -92,8 +97,7 @@ def test_a_threshold_keeps_all_that_tie_with_it() -> None:
     assert half.right == Share.of(np.array([True, True, False, True]))
 
 
-def test_on_the_dataset_the_figures_are_those_of_plain_counting(measured: Evaluation, dataset: object) -> None:
-    del dataset
+def test_on_the_dataset_the_figures_are_those_of_plain_counting(measured: Evaluation) -> None:
     part = answer_split(Classifier(), "test")
     assert measured.confusion.sum() == 10_000
     assert measured.confusion.sum(axis=1).tolist() == [1000] * 10

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_bench.evaluation.label_names import label_index, parse_group, parse_map
-from fmnist_bench.evaluation.labelled_images import find_labelled_images
+from fmnist_bench.labelled import find_labelled_images, label_index, parse_group, parse_map
 from fmnist_edge.contract import LABELS
 from fmnist_edge.errors import DataError, UsageError
 from tests.runtime.pictures import encoded, garment

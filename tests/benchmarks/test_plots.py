@@ -12,17 +12,29 @@ import PIL.Image
 import pytest
 from matplotlib.colors import to_hex
 
-from fmnist_bench.evaluation.answering import answer_split
-from fmnist_bench.evaluation.answers import Answers
-from fmnist_bench.evaluation.figures import evaluate
-from fmnist_bench.plots.answered import answered_file, answered_images
-from fmnist_bench.plots.canvas import DARK, FORMS, OTHER, RIGHT, WRONG, drawn, rendered, save
-from fmnist_bench.plots.confusion import confusion_plot
-from fmnist_bench.plots.mistakes import mistakes_plot, surest_mistakes
-from fmnist_bench.plots.predictions import prediction_plot, predictions_plot
-from fmnist_bench.plots.reliability import calibration_plot
-from fmnist_bench.plots.samples import indices_around, samples_plot
-from fmnist_bench.plots.weights import relative, weights_plot
+from fmnist_bench.charts import calibration_plot, confusion_plot
+from fmnist_bench.evaluate import evaluate
+from fmnist_bench.labelled import Answers, answer_split
+from fmnist_bench.plots import (
+    DARK,
+    FORMS,
+    OTHER,
+    RIGHT,
+    WRONG,
+    answered_file,
+    answered_images,
+    drawn,
+    indices_around,
+    mistakes_plot,
+    prediction_plot,
+    predictions_plot,
+    relative,
+    rendered,
+    samples_plot,
+    save,
+    surest_mistakes,
+    weights_plot,
+)
 from fmnist_edge import LABELS, Classifier
 from fmnist_edge.dataset import load_split
 from fmnist_edge.errors import ModelError, UsageError

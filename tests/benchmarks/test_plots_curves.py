@@ -3,7 +3,7 @@ import io
 import pytest
 from PIL import Image
 
-from fmnist_bench.plots.curves import curves_of, curves_png
+from fmnist_bench.charts import curves_of, curves_png
 
 HISTORY = {"loss": [0.9, 0.5], "accuracy": [0.7, 0.8], "val_loss": [0.8, 0.6], "val_accuracy": [0.75, 0.78]}
 RECORD = {

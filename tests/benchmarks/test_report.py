@@ -13,10 +13,10 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from fmnist_bench.evaluation.answering import answer_split
-from fmnist_bench.evaluation.figures import evaluate
-from fmnist_bench.evaluation_report.page import MISTAKES, Subject, report_html
-from fmnist_bench.training_record import read_training_record
+from fmnist_bench.charts import read_training_record
+from fmnist_bench.evaluate import evaluate
+from fmnist_bench.evaluation_report import MISTAKES, Subject, report_html
+from fmnist_bench.labelled import answer_split
 from fmnist_edge import Classifier
 from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
 from fmnist_edge.model_file.inspection import inspect_model

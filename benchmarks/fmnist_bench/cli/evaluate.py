@@ -21,8 +21,8 @@ from fmnist_edge.cli.options import (
 from fmnist_edge.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
-    from fmnist_bench.evaluation.answers import Answers
-    from fmnist_bench.evaluation.figures import Evaluation
+    from fmnist_bench.evaluate import Evaluation
+    from fmnist_bench.labelled import Answers
     from fmnist_edge.bulk.result import Result
 
 
@@ -101,14 +101,14 @@ def command(
         raise click.UsageError("--training-record goes into the report: add --report DIR.")
     if report is not None:
         _require_extra()
-    from fmnist_bench.cli.evaluation_forms import FORMS
-    from fmnist_bench.evaluation.figures import evaluate
-    from fmnist_bench.evaluation.label_names import parse_group
+    from fmnist_bench.evaluate import evaluate
+    from fmnist_bench.evaluation_formats import FORMATTERS
+    from fmnist_bench.labelled import parse_group
 
     forgiven = [parse_group(group) for group in forgive]
     answers, title = asked.answers()
     evaluation = evaluate(answers, forgiven)
-    _print(FORMS[output_format](evaluation, title), output)
+    _print(FORMATTERS[output_format](evaluation, title), output)
     if report is not None:
         _write_report(report, model, training_record, (title, answers, evaluation))
     if evaluation.unreadable:
@@ -135,9 +135,7 @@ class _Asked:
 
     def answers(self) -> tuple[Answers, str]:
         """Return the model's answers, and a title that says which model saw what."""
-        from fmnist_bench.evaluation.answering import answer_folder, answer_split
-        from fmnist_bench.evaluation.label_names import parse_map
-        from fmnist_bench.evaluation.labelled_images import find_labelled_images
+        from fmnist_bench.labelled import answer_folder, answer_split, find_labelled_images, parse_map
         from fmnist_edge.classifier import Classifier
 
         classifier = Classifier(self.model)
@@ -193,8 +191,8 @@ def _require_extra() -> None:
 def _write_report(
     folder: Path, model: Path | None, record: Path | None, measured: tuple[str, Answers, Evaluation]
 ) -> None:
-    from fmnist_bench.evaluation_report.page import Subject, write_report
-    from fmnist_bench.training_record import read_training_record
+    from fmnist_bench.charts import read_training_record
+    from fmnist_bench.evaluation_report import Subject, write_report
     from fmnist_edge.model_file.inspection import inspect_model
     from fmnist_edge.model_file.onnx_weights import first_layer
 

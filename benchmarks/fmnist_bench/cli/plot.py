@@ -12,7 +12,7 @@ from fmnist_edge.cli.options import Function, common_options, data_option, model
 from fmnist_edge.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from fmnist_bench.plots.canvas import Plot
+    from fmnist_bench.plots import Plot
 
 TUTORIAL_SAMPLE: Final = 20_000  # the training image that the tutorial shows
 
@@ -74,8 +74,8 @@ def samples(
 ) -> None:
     """One image with its pixel scale, and a grid of the images around it with their names."""
     _require_extra()
-    from fmnist_bench.evaluation.label_names import parse_label
-    from fmnist_bench.plots.samples import samples_plot
+    from fmnist_bench.labelled import parse_label
+    from fmnist_bench.plots import samples_plot
     from fmnist_edge.dataset import load_split
 
     wanted = None if label is None else parse_label(label)
@@ -106,9 +106,8 @@ def prediction(
     if image is not None and (split or data):
         raise click.UsageError("--split and --data go with --index.")
     _require_extra()
-    from fmnist_bench.evaluation.label_names import parse_label
-    from fmnist_bench.plots.answered import answered_file, answered_images
-    from fmnist_bench.plots.predictions import prediction_plot
+    from fmnist_bench.labelled import parse_label
+    from fmnist_bench.plots import answered_file, answered_images, prediction_plot
     from fmnist_edge.classifier import Classifier
 
     right = parse_label(truth) if truth is not None else None
@@ -131,8 +130,7 @@ def predictions(
 ) -> None:
     """A grid of images from --index on (0 by default), each beside its probabilities."""
     _require_extra()
-    from fmnist_bench.plots.answered import answered_images
-    from fmnist_bench.plots.predictions import predictions_plot
+    from fmnist_bench.plots import answered_images, predictions_plot
     from fmnist_edge.classifier import Classifier
 
     first = index or 0
@@ -146,7 +144,7 @@ def _evaluating(name: str, help_text: str, draw: Callable[..., Plot], *extra: Ca
 
     def run(split: Any, model: Path | None, data: Path | None, output: Path, dpi: int, **given: Any) -> None:
         _require_extra()
-        from fmnist_bench.evaluation.answering import answer_split
+        from fmnist_bench.labelled import answer_split
         from fmnist_edge.classifier import Classifier
 
         classifier = Classifier(model)
@@ -162,21 +160,21 @@ def _evaluating(name: str, help_text: str, draw: Callable[..., Plot], *extra: Ca
 
 
 def _confusion(answers: Any, title: str) -> Plot:
-    from fmnist_bench.evaluation.figures import evaluate
-    from fmnist_bench.plots.confusion import confusion_plot
+    from fmnist_bench.charts import confusion_plot
+    from fmnist_bench.evaluate import evaluate
 
     return confusion_plot(evaluate(answers), title)
 
 
 def _calibration(answers: Any, title: str) -> Plot:
-    from fmnist_bench.evaluation.figures import evaluate
-    from fmnist_bench.plots.reliability import calibration_plot
+    from fmnist_bench.charts import calibration_plot
+    from fmnist_bench.evaluate import evaluate
 
     return calibration_plot(evaluate(answers), title)
 
 
 def _mistakes(answers: Any, title: str, count: int) -> Plot:
-    from fmnist_bench.plots.mistakes import mistakes_plot
+    from fmnist_bench.plots import mistakes_plot
 
     return mistakes_plot(answers, count, title)
 
@@ -192,8 +190,7 @@ _evaluating("mistakes", "The errors that the model is surest of.", _mistakes, co
 def curves(record: Path, output: Path, dpi: int) -> None:
     """Loss and accuracy by epoch, from the record that `fmnist-edge train` writes."""
     _require_extra()
-    from fmnist_bench.plots.curves import curves_plot
-    from fmnist_bench.training_record import read_training_record
+    from fmnist_bench.charts import curves_plot, read_training_record
 
     _save(curves_plot(read_training_record(record)), output, dpi)
 
@@ -204,7 +201,7 @@ def curves(record: Path, output: Path, dpi: int) -> None:
 def weights(model: Path | None, output: Path, dpi: int) -> None:
     """What each hidden unit looks for: the first layer's weights as 28x28 images."""
     _require_extra()
-    from fmnist_bench.plots.weights import weights_plot
+    from fmnist_bench.plots import weights_plot
     from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
     from fmnist_edge.model_file.onnx_weights import first_layer
 
@@ -220,7 +217,7 @@ def _require_extra() -> None:
 
 
 def _save(plot: Plot, output: Path, dpi: int) -> None:
-    from fmnist_bench.plots.canvas import save
+    from fmnist_bench.plots import save
 
     save(plot, output, dpi=dpi)
     click.echo(f"wrote {output}")

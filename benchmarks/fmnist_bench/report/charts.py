@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from fmnist_bench.bench_report import Entrant, Report
-from fmnist_bench.plots.canvas import ACCENT, OTHER, RIGHT, Plot
+from fmnist_bench.plots import ACCENT, OTHER, RIGHT, Plot
 from fmnist_bench.report.units import duration, rate
 from fmnist_bench.row import Row
 

@@ -8,8 +8,8 @@ from typing import Final
 import jinja2
 
 from fmnist_bench.bench_report import Report
-from fmnist_bench.evaluation_report.pictures import Figure, data_uri
-from fmnist_bench.plots.canvas import DARK, LIGHT, Plot, rendered
+from fmnist_bench.evaluation_report import Figure, data_uri
+from fmnist_bench.plots import DARK, LIGHT, Plot, rendered
 from fmnist_bench.report.charts import charts
 from fmnist_bench.report.facts import facts, warning
 from fmnist_bench.report.tables import tables

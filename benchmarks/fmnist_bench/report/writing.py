@@ -21,7 +21,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
 
     Page and charts need the extra [plot].
     """
-    from fmnist_bench.plots.canvas import rendered
+    from fmnist_bench.plots import rendered
     from fmnist_bench.report.charts import charts
     from fmnist_bench.report.page import page
 

@@ -1,4 +1,4 @@
-"""The forms in which `evaluate` prints its figures."""
+"""Formatters of an evaluation: text for people, JSON, CSV."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from typing import Any, Final
 
 import click
 
-from fmnist_bench.evaluation.calibration import BINS
-from fmnist_bench.evaluation.figures import Evaluation
-from fmnist_bench.evaluation.intervals import Share
+from fmnist_bench.evaluate import BINS, Evaluation, Share
 from fmnist_edge.bulk.printable import printable
 
 GOOD: Final = 0.9  # shares from here on are green on a terminal
@@ -49,7 +47,7 @@ def as_csv(evaluation: Evaluation, title: str) -> str:
     return file.getvalue()
 
 
-FORMS: Final[dict[str, Callable[[Evaluation, str], str]]] = {"text": as_text, "json": as_json, "csv": as_csv}
+FORMATTERS: Final[dict[str, Callable[[Evaluation, str], str]]] = {"text": as_text, "json": as_json, "csv": as_csv}
 
 
 def _has_folders(evaluation: Evaluation) -> bool:

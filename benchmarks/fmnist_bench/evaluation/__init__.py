@@ -1,1 +1,0 @@
-"""How good a model is on images whose labels are known."""

@@ -1,1 +1,0 @@
-"""The report of an evaluation: one HTML page that needs nothing else. Needs the extra [plot]."""

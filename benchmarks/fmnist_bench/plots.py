@@ -1,0 +1,328 @@
+"""Pictures of the data and of answers: one theme, one way to a file."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from fmnist_bench.labelled import Answers
+from fmnist_edge.atomic import write_atomically
+from fmnist_edge.bulk.streaming import classify_all
+from fmnist_edge.classifier import Classifier
+from fmnist_edge.contract import IMAGE_SIDE, LABELS
+from fmnist_edge.dataset import Split, SplitName, load_split
+from fmnist_edge.errors import UsageError
+from fmnist_edge.images import load_image
+from fmnist_edge.intake.decoding import decode
+
+FORMS: Final = ("png", "svg", "pdf")
+DPI: Final = 150  # dots per inch: sharp on a slide, and a figure stays under a few hundred kB
+
+# The tutorial's blue and red; what is wrong is hatched besides.
+RIGHT: Final = "#0072B2"
+WRONG: Final = "#C8102E"
+ACCENT: Final = "#D55E00"  # with RIGHT's blue from Okabe & Ito (2008), told apart by all readers
+OTHER: Final = "#8C8C8C"
+WRONG_HATCH: Final = "////"
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of text and ground."""
+
+    ink: str
+    ground: str
+
+
+LIGHT: Final = Theme(ink="#1b1f24", ground="#ffffff")
+DARK: Final = Theme(ink="#e6e8eb", ground="#16191d")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture that has not been drawn yet."""
+
+    width: float
+    """Inches."""
+    height: float
+    """Inches."""
+    draw: Callable[[Figure], None]
+    """Draws it on an empty figure."""
+
+
+def drawn(plot: Plot, theme: Theme = LIGHT) -> Figure:
+    """Return the drawn figure."""
+    with matplotlib.rc_context(_settings(theme)):
+        figure = Figure(figsize=(plot.width, plot.height), layout="constrained")
+        FigureCanvasAgg(figure)
+        plot.draw(figure)
+    return figure
+
+
+def rendered(plot: Plot, form: str = "png", *, dpi: int = DPI, theme: Theme = LIGHT) -> bytes:
+    """Return the bytes of a picture, one of FORMS; the same plot gives the same bytes."""
+    figure = drawn(plot, theme)
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "fmnist-edge", **_settings(theme)}):
+        stamps = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        figure.savefig(buffer, format=form, dpi=dpi, metadata=stamps[form])
+    return buffer.getvalue()
+
+
+def save(plot: Plot, path: Path, *, dpi: int = DPI) -> None:
+    """Write a picture in the form that the file's ending names. Raises UsageError for another ending; OutputError."""
+    form = path.suffix.lower().lstrip(".")
+    if form not in FORMS:
+        raise UsageError(f"cannot tell the form of {path}: end its name in {', '.join('.' + form for form in FORMS)}")
+    write_atomically(path, rendered(plot, form, dpi=dpi))
+
+
+def show_pixels(axes: Any, pixels: NDArray[np.uint8], title: str = "") -> Any:
+    """Show a grey image, uint8 [height, width], or RGB, uint8 [height, width, 3], without axes."""
+    axes.set(xticks=[], yticks=[], title=title)
+    return axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+
+
+def _settings(theme: Theme) -> dict[str, Any]:
+    inks = dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), theme.ink)
+    grounds = dict.fromkeys(
+        ("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor"), theme.ground
+    )
+    return {**inks, **grounds, "hatch.linewidth": 0.6, "axes.axisbelow": True, "font.size": 10}
+
+
+def indices_around(labels: NDArray[np.uint8], index: int, count: int, label: int | None = None) -> list[int]:
+    """Return `count` consecutive indices with `index` in their middle, as far as the split reaches.
+
+    With `label` (0..9) only images of that label count, and the middle is the first of them from `index` on.
+    Raises UsageError if the index is none of the split, or no such image follows it.
+    """
+    if not 0 <= index < len(labels):
+        raise UsageError(f"there is no image {index}: the split has 0..{len(labels) - 1}")
+    candidates = np.arange(len(labels)) if label is None else np.flatnonzero(labels == label)
+    middle = int(np.searchsorted(candidates, index))
+    if middle == len(candidates):
+        raise UsageError(f"no image of {LABELS[label or 0]} from index {index} on: choose a smaller --index")
+    start = max(0, min(middle - count // 2, len(candidates) - count))
+    return [int(one) for one in candidates[start : start + count]]
+
+
+def samples_plot(split: Split, name: str, index: int, count: int = 25, label: int | None = None) -> Plot:
+    """Show one image with its pixel scale, and a grid of the `count` images around it with their names."""
+    around = indices_around(split.labels, index, count, label)
+    chosen = next(one for one in around if one >= index)
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(len(around) / columns)
+
+    def draw(figure: Figure) -> None:
+        parts: Any = figure.subfigures(1, 2, width_ratios=[4.6, 1.45 * columns])
+        left, right = parts
+        _draw_scaled(left, split.images[chosen], f"{name} image {chosen}: {LABELS[split.labels[chosen]]}")
+        right.suptitle(f"{name} images {around[0]} to {around[-1]}" if len(around) > 1 else "")
+        _draw_grid(right.subplots(rows, columns, squeeze=False), split, around)
+
+    return Plot(4.6 + 1.45 * columns, max(4.2, 1.5 * rows + 0.6), draw)
+
+
+def _draw_scaled(figure: Any, image: NDArray[np.uint8], title: str) -> None:
+    axes = figure.subplots()
+    picture = axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set(title=title, xlabel="column (pixels)", ylabel="row (pixels)")
+    figure.colorbar(picture, ax=axes, shrink=0.5, label="grey level (0 to 255)")
+
+
+def _draw_grid(grid: Any, split: Split, indices: list[int]) -> None:
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, index in zip(grid.flat, indices, strict=False):
+        axes.set_axis_on()
+        show_pixels(axes, split.images[index])
+        axes.set_xlabel(LABELS[split.labels[index]], fontsize=9)
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """One image with its answer."""
+
+    image: NDArray[np.uint8]
+    """What the network saw, uint8 [28, 28]."""
+    probabilities: NDArray[np.float32]
+    """float32 [10]."""
+    truth: int | None = None
+    """The right label, 0..9, if it is known."""
+    original: NDArray[np.uint8] | None = None
+    """Of a photo, its own pixels: uint8 [height, width] or [height, width, 3]."""
+    name: str = ""
+
+    @property
+    def best(self) -> int:
+        """The best class, 0..9."""
+        return int(self.probabilities.argmax())
+
+    @property
+    def caption(self) -> str:
+        """Label, confidence, and the truth where it is another or is known: `Bag 98 % (truth: Bag)`."""
+        said = f"{LABELS[self.best]} {100 * float(self.probabilities[self.best]):.1f} %"
+        return said if self.truth is None else f"{said} (truth: {LABELS[self.truth]})"
+
+    def colour(self, index: int) -> str:
+        """Return the colour of a label's bar: blue for the right one, red for a wrong answer."""
+        if index == (self.best if self.truth is None else self.truth):
+            return RIGHT
+        return WRONG if index == self.best else OTHER
+
+
+def prediction_plot(answered: Answered) -> Plot:
+    """Show one image beside its ten probabilities; a photo with its original first."""
+
+    def draw(figure: Figure) -> None:
+        figure.suptitle(f"{answered.name}: {answered.caption}" if answered.name else answered.caption)
+        photo = [("original", answered.original)] if answered.original is not None else []
+        seen = "what the network saw" if photo else "image, 28x28 pixels"
+        *pictures, bars = figure.subplots(1, 2 + len(photo), width_ratios=[1] * (1 + len(photo)) + [1.3])
+        for axes, (title, pixels) in zip(pictures, [*photo, (seen, answered.image)], strict=True):
+            show_pixels(axes, pixels, title)
+        draw_bars(bars, answered)
+        bars.set(xlabel="probability (%)", title="probabilities")
+
+    return Plot(8.6 if answered.original is None else 12, 4, draw)
+
+
+def predictions_plot(answers: Sequence[Answered], columns: int = 3, title: str = "") -> Plot:
+    """Show a grid of images, each beside its bars."""
+    columns = min(columns, len(answers))
+    rows = math.ceil(len(answers) / columns)
+
+    def draw(figure: Figure) -> None:
+        figure.suptitle(f"{title}\nblue: the right label; red, hatched: a wrong answer; bars: probability, 0 to 100 %")
+        cells = figure.subfigures(rows, columns, squeeze=False).flat
+        for cell, answered in zip(cells, answers, strict=False):
+            cell.suptitle(f"{answered.name}: {answered.caption}", fontsize=9)
+            left, right = cell.subplots(1, 2)
+            show_pixels(left, answered.image)
+            draw_bars(right, answered, small=True)
+
+    return Plot(4.3 * columns, 2.05 * rows + 0.6, draw)
+
+
+def draw_bars(axes: Any, answered: Answered, *, small: bool = False) -> None:
+    """Draw the ten probabilities as horizontal bars in percent, the first label on top."""
+    size = 7 if small else 9
+    colours = [answered.colour(index) for index in range(len(LABELS))]
+    bars = axes.barh(range(len(LABELS)), 100 * answered.probabilities.astype(np.float64), color=colours)
+    for bar, colour in zip(bars, colours, strict=True):
+        bar.set(hatch=WRONG_HATCH if colour == WRONG else None, edgecolor="white", linewidth=0)
+    axes.set_yticks(range(len(LABELS)), LABELS, fontsize=size)
+    axes.set_xticks([] if small else [0, 25, 50, 75, 100])
+    axes.set_xlim(0, 100)
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def answered_images(
+    classifier: Classifier, split: SplitName, data: Path | None, index: int, count: int
+) -> list[Answered]:
+    """Classify `count` images of a split from an index on. Raises UsageError if there are none; DataError."""
+    part = load_split(split, data)
+    images, labels = part.images[index : index + count], part.labels[index : index + count]
+    if not len(images):
+        raise UsageError(f"there is no image {index}: the {split} split has 0..{len(part.images) - 1}")
+    rows = zip(images, classifier.predict(images), labels, strict=True)
+    return [
+        Answered(image, probabilities, int(label), name=f"{split} image {index + at}")
+        for at, (image, probabilities, label) in enumerate(rows)
+    ]
+
+
+def answered_file(classifier: Classifier, path: str, truth: int | None) -> Answered:
+    """Classify an image file as `classify` does, keeping its own pixels. Raises ImageError."""
+    (result,) = classify_all(classifier, [path])
+    if result.prediction is None:
+        assert result.error is not None
+        raise result.error
+    prediction = result.prediction
+    original = np.asarray(decode(path))
+    seen = prediction.image if prediction.image is not None else load_image(path)
+    plain = original.shape == (IMAGE_SIDE, IMAGE_SIDE) and np.array_equal(original, seen)
+    return Answered(seen, prediction.probabilities, truth, None if plain else original, name=Path(path).name)
+
+
+MISTAKE_COLUMNS: Final = 5
+
+
+def surest_mistakes(answers: Answers, count: int) -> list[int]:
+    """Return the rows of at most `count` wrong answers, the most confident first."""
+    wrong = np.flatnonzero(~answers.right())
+    order = np.argsort(-answers.confidence[wrong], kind="stable")[:count]
+    return [int(row) for row in wrong[order]]
+
+
+def caption(answers: Answers, row: int) -> str:
+    """Return what was said, how surely, and the truth, in two lines."""
+    said = f"{LABELS[answers.predicted[row]]} {100 * answers.confidence[row]:.1f} %"
+    return f"{said}\ntruth: {answers.truths[answers.truth[row]].name}"
+
+
+def mistakes_plot(answers: Answers, count: int, title: str) -> Plot:
+    """Show the most confident errors of answers whose images were kept."""
+    rows = surest_mistakes(answers, count)
+    columns = min(MISTAKE_COLUMNS, max(1, len(rows)))
+    lines = max(1, math.ceil(len(rows) / columns))
+
+    def draw(figure: Figure) -> None:
+        figure.suptitle(f"{title}: the {len(rows)} most confident errors" if rows else f"{title}: no errors")
+        spacing: Any = figure.get_layout_engine()
+        spacing.set(h_pad=0.1)
+        grid = figure.subplots(lines, columns, squeeze=False).flat
+        for axes in grid:
+            axes.set_axis_off()
+        for axes, row in zip(figure.axes, rows, strict=False):
+            assert answers.images is not None
+            axes.set_axis_on()
+            show_pixels(axes, answers.images[row])
+            axes.set_xlabel(caption(answers, row), fontsize=9)
+            axes.set_title(answers.names[row] if answers.names else f"image {row}", fontsize=8)
+
+    return Plot(max(6.0, 2.2 * columns), 2.55 * lines + 0.5, draw)
+
+
+WEIGHT_COLUMNS: Final = 16
+
+
+def relative(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each unit's weights in percent of the 99 % quantile of their magnitudes.
+
+    A unit may be scaled up and the next layer down without any answer changing (Nagel et al. 2019, which
+    quantization makes use of), so sizes say nothing between units.
+    """
+    large = np.quantile(np.abs(weights), 0.99, axis=(1, 2), keepdims=True)
+    percent: NDArray[np.float64] = 100 * weights / np.where(large > 0, large, 1)
+    return percent
+
+
+def weights_plot(weights: NDArray[np.float64], title: str) -> Plot:
+    """Show weights, float64 [units, 28, 28], as a grid; red is positive, blue negative, white zero."""
+    shares = relative(weights)
+    rows = -(-len(weights) // WEIGHT_COLUMNS)
+
+    def draw(figure: Figure) -> None:
+        figure.suptitle(f"{title}: weights of the {len(weights)} hidden units, 28x28 pixels each")
+        grid = figure.subplots(rows, WEIGHT_COLUMNS, squeeze=False)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for axes, unit in zip(grid.flat, shares, strict=False):
+            picture = axes.imshow(unit, cmap="RdBu_r", vmin=-100, vmax=100, interpolation="nearest")
+        label = "weight of a pixel (% of the unit's 99 % quantile)\nred raises the unit, blue lowers it"
+        figure.colorbar(picture, ax=grid, label=label, shrink=0.8, aspect=40, extend="both")
+
+    return Plot(13, 0.75 * rows + 0.6, draw)

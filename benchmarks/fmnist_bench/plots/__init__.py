@@ -1,1 +1,0 @@
-"""Pictures of data, answers and models. The only modules of the runtime that need matplotlib: the extra [plot]."""
