@@ -163,7 +163,7 @@ clean:  ## remove what the targets made (not the dataset)
 	rm -rf $(VENV) $(LAKE_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # What the tests of the deploy kit need from npm. No script of a package is run.
-build/npm/.installed: tests/runtime/deploy/package.json
+build/npm/.installed: tests/runtime/kit/package.json
 	@echo "== installing npm packages"
 	@mkdir -p build/npm && cp $< build/npm/
 	@cd build/npm && npm install --silent --ignore-scripts --no-audit --no-fund --no-package-lock

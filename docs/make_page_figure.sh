@@ -12,7 +12,7 @@ server=$!
 trap 'kill $server' EXIT
 sleep 1
 CHROMIUM=$(command -v chromium || command -v chromium-browser || command -v google-chrome) NODE_MODULES=$modules \
-  node tests/runtime/deploy/browser/look.mjs http://localhost:8787/ samples/scenes/7-sneaker.jpg $out/shots > $out/look.json
+  node tests/runtime/kit/browser/look.mjs http://localhost:8787/ samples/scenes/7-sneaker.jpg $out/shots > $out/look.json
 "${bin}python" - $out/shots/desktop-light.png docs/figures/web-page.png <<'END'
 import sys
 import PIL.Image

@@ -1,19 +1,21 @@
-"""Is a kit whole, and does this device give its answers? Runs its models, never its programs."""
+"""A kit on disk: is it one, may it be replaced, is it whole, and does this device give its answers?
+
+The check runs the kit's models, never its programs.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from fmnist_edge.contract import LABELS
-from fmnist_edge.deploy.kit import FACTS, LABELS_FILE, WEB_RUNTIME
-from fmnist_edge.deploy.kit_folder import Differences, differences, is_kit
-from fmnist_edge.deploy.kit_vectors import INDEX, read_kit_vectors
-from fmnist_edge.deploy.sums import SUMS
-from fmnist_edge.errors import FmnistEdgeError, ModelError
+from fmnist_edge.errors import FmnistEdgeError, ModelError, UsageError
+from fmnist_edge.kit import FACTS, LABELS_FILE, SUMS, VECTORS_FILE, WEB_RUNTIME, parse_sums, read_kit_vectors
 from fmnist_edge.model_file.info import sha256_of
 from fmnist_edge.model_file.self_test import check_model
 from fmnist_edge.model_file.vectors import Vectors
@@ -74,7 +76,7 @@ def _label_finding(folder: Path) -> Finding:
 
 def _answer_findings(folder: Path) -> Iterator[Finding]:
     try:
-        index = json.loads((folder / INDEX).read_bytes())
+        index = json.loads((folder / VECTORS_FILE).read_bytes())
         classifier, photo_model = (folder / index[kind]["model"] for kind in _KINDS)
         images, photos = read_kit_vectors(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -110,3 +112,71 @@ def _notes(folder: Path, found: Differences) -> list[str]:
     if not (folder / WEB_RUNTIME).exists():
         notes.append("the web page has no runtime yet: see README.md")
     return notes
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How a kit differs from its SHA256SUMS; paths within the kit, sorted."""
+
+    listed: int
+    """How many files the kit should hold."""
+    missing: list[str]
+    changed: list[str]
+    added: list[str]
+
+
+def check_replaceable(folder: Path, *, force: bool = False) -> None:
+    """Refuse to write a kit where something else is, or a kit with files of someone's own (unless `force`).
+
+    Raises UsageError; nothing is touched.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; name a folder")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not is_kit(folder):
+        raise UsageError(f"{folder} is not empty and no kit, so it is left alone; name a new folder")
+    found = differences(folder)
+    own = [*found.changed, *found.added]
+    if own and not force:
+        count = f"{len(own)} file{'s' if len(own) > 1 else ''} changed or added by someone ({own[0]})"
+        raise UsageError(f"{folder} is a kit with {count}; move them away, or lose them with --force")
+
+
+def is_kit(folder: Path) -> bool:
+    """Tell whether a folder holds a kit, damaged or not: its list names what only a kit has."""
+    try:
+        return {FACTS, VECTORS_FILE} <= parse_sums((folder / SUMS).read_bytes()).keys()
+    except (OSError, ValueError):
+        return False
+
+
+def differences(folder: Path) -> Differences:
+    """Compare a kit with its SHA256SUMS. Raises ModelError if that cannot be read."""
+    try:
+        sums = parse_sums((folder / SUMS).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read the list of the kit in {folder} ({error}); deploy again") from error
+    present = _files_in(folder)
+    return Differences(
+        len(sums),
+        sorted(sums.keys() - present),
+        sorted(name for name in sums.keys() & present if _sum(folder / name) != sums[name]),
+        sorted(present - sums.keys() - {SUMS}),
+    )
+
+
+def _files_in(folder: Path) -> set[str]:
+    """Return all files and links below a folder, with forward slashes; linked folders are not followed."""
+    found = set()
+    for place, folders, names in os.walk(folder):
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        found |= {(Path(place) / name).relative_to(folder).as_posix() for name in (*names, *links)}
+    return found
+
+
+def _sum(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None

@@ -42,7 +42,7 @@ def command(folder: Path, check: bool, ort: bool, reduced_ops: bool, web_runtime
 
 
 def _check(folder: Path) -> None:
-    from fmnist_edge.deploy.checking import check_kit
+    from fmnist_edge.kit_check import check_kit
 
     result = check_kit(folder)
     print_findings(result.findings)
@@ -55,9 +55,8 @@ def _check(folder: Path) -> None:
 
 def _deploy(folder: Path, ort: bool, reduced_ops: bool, named: Path | None, force: bool) -> None:
     from fmnist_edge.atomic_folder import write_folder_atomically
-    from fmnist_edge.deploy.kit import build_kit
-    from fmnist_edge.deploy.kit_folder import check_replaceable
-    from fmnist_edge.deploy.web_runtime import HINT, find_web_runtime
+    from fmnist_edge.kit import WEB_HINT, build_kit, find_web_runtime
+    from fmnist_edge.kit_check import check_replaceable
 
     # A polite kill unwinds as Ctrl-C does, so that the unfinished folder goes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -66,4 +65,4 @@ def _deploy(folder: Path, ort: bool, reduced_ops: bool, named: Path | None, forc
     files = build_kit(web_runtime, ort=ort, reduced_ops=reduced_ops)
     write_folder_atomically(folder, files)
     click.echo(f"wrote {folder}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
-    note(HINT if web_runtime is None else f"the web page runs on onnxruntime-web {web_runtime.version}")
+    note(WEB_HINT if web_runtime is None else f"the web page runs on onnxruntime-web {web_runtime.version}")

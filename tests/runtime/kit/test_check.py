@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmnist_edge.deploy.sums import SUMS, sums_of
+from fmnist_edge.kit import SUMS, sums_of
 
 from .conftest import run
 
