@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, read_side_json
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, read_side_json
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

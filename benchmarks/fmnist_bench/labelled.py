@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from fmnist_edge.bulk.result import Result
 from fmnist_edge.bulk.streaming import classify_all
 from fmnist_edge.bulk.walking import walk
-from fmnist_edge.classifier import Classifier
+from fmnist_edge.classifier import Classifier, Prediction
 from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.dataset import SplitName, load_split
 from fmnist_edge.errors import DataError, UsageError
-from fmnist_edge.prediction import Prediction
 
 
 def _bare(name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fmnist_bench.measuring.plan import cores
-from fmnist_edge.version import __version__
+from fmnist_edge import __version__
 
 # Flags of /proc/cpuinfo that decide how fast these networks run (x86: SDM volume 2; arm64: kernel's elf_hwcaps).
 _FLAGS: Final = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm", "sve", "sme")

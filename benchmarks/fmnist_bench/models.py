@@ -13,7 +13,7 @@ from typing import Any, Final
 from fmnist_bench.contenders import registry
 from fmnist_edge.atomic import write_atomically
 from fmnist_edge.errors import DataError, ModelError
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, read_side_json, sha256_of
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, read_side_json, sha256_of
 
 PREPARED: Final = "prepared.json"  # written last: what is missing, or was made from another original, is made again
 _CHECKOUT: Final = Path(__file__).parents[2]

@@ -21,9 +21,9 @@ from fmnist_edge.bulk.streaming import classify_all
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.dataset import Split, SplitName, load_split
+from fmnist_edge.decoding import decode
 from fmnist_edge.errors import UsageError
 from fmnist_edge.images import load_image
-from fmnist_edge.intake.decoding import decode
 
 FORMS: Final = ("png", "svg", "pdf")
 DPI: Final = 150  # dots per inch: sharp on a slide, and a figure stays under a few hundred kB

@@ -22,7 +22,7 @@ from fmnist_bench.models import Prepared, find_original, prepare_models
 from fmnist_edge.contract import LABELS
 from fmnist_edge.dataset import SHA256
 from fmnist_edge.errors import MissingExtraError
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, read_side_json, read_vectors
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, read_side_json, read_vectors
 
 # Time for a row in each process of a comparison: with less, a busy machine's noise hides what it should show.
 _COMPARED_SECONDS: Final = 0.5

@@ -14,7 +14,7 @@ from typing import Final
 
 from fmnist_bench.bench_report import Size
 from fmnist_bench.contenders.registry import FP32, INT8, LITERT_FP32, LITERT_INT8, ORIGINAL
-from fmnist_edge.model_file.info import EMBEDDED_PHOTO_MODEL
+from fmnist_edge.model_info import EMBEDDED_PHOTO_MODEL
 
 _FILES: Final = {
     INT8: "fmnist-mlp.int8.onnx, shipped",

@@ -6,7 +6,7 @@ import logging
 import os
 
 from fmnist_edge.errors import MissingExtraError
-from fmnist_edge.quiet_tensorflow import quiet_tensorflow
+from fmnist_edge.quiet import quiet_tensorflow
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # tf2onnx traces TensorFlow functions; ~/.keras/keras.json may say otherwise
 

@@ -13,6 +13,7 @@ from fmnist_convert.original import Original
 from fmnist_convert.parity import Parity
 from fmnist_convert.quantize import Quantized
 from fmnist_convert.rounding import PAIR_LIMIT, WEIGHT_LIMIT
+from fmnist_edge import __version__
 from fmnist_edge.contract import (
     BATCH_DIMENSION,
     IMAGE_SIDE,
@@ -25,8 +26,7 @@ from fmnist_edge.contract import (
     PHOTO_NAME,
 )
 from fmnist_edge.dataset import SHA256
-from fmnist_edge.model_file.info import facts_from_metadata
-from fmnist_edge.version import __version__
+from fmnist_edge.model_info import facts_from_metadata
 
 SCHEMA: Final = 1  # of these facts; raised when a key changes its meaning
 TOOLS: Final = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy")

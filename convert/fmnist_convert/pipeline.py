@@ -24,7 +24,7 @@ from fmnist_convert.predictors import open_predictor, open_unoptimized
 from fmnist_convert.quantize import Quantized, quantize
 from fmnist_convert.vectors import build_vectors
 from fmnist_edge.dataset import Split, load_split
-from fmnist_edge.model_file.info import side_json_path, vectors_path
+from fmnist_edge.model_info import side_json_path, vectors_path
 
 DEFAULT_VERSION = "1.0.0"
 

@@ -13,7 +13,7 @@ from fmnist_convert.original import open_original, predict_with_keras
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.contract import INPUT_NAME, OUTPUT_NAME
 from fmnist_edge.errors import ModelError
-from fmnist_edge.model_file.session import open_session
+from fmnist_edge.session import open_session
 
 Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 

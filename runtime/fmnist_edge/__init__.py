@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.contract import LABELS
 from fmnist_edge.errors import DataError, FmnistEdgeError, ImageError, ModelError
-from fmnist_edge.version import __version__
 
 if TYPE_CHECKING:
-    from fmnist_edge.classifier import Classifier
-    from fmnist_edge.prediction import Prediction
+    from fmnist_edge.classifier import Classifier, Prediction
 
 __all__ = [
     "LABELS",
@@ -30,7 +28,9 @@ __all__ = [
     "__version__",
 ]
 
-_LAZY = {"Classifier": "fmnist_edge.classifier", "Prediction": "fmnist_edge.prediction"}
+__version__ = "0.1.0"  # of the package; each model has a version of its own in its JSON
+
+_LAZY = {"Classifier": "fmnist_edge.classifier", "Prediction": "fmnist_edge.classifier"}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
-from fmnist_edge.errors import ImageError, UsageError
-from fmnist_edge.intake.ground import on_dark
-from fmnist_edge.intake.image_files import read_file
-from fmnist_edge.intake.limits import MAX_PIXELS
-from fmnist_edge.intake.plain_png import read_plain_png
-from fmnist_edge.model_file.bound_session import BoundSession
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
-from fmnist_edge.model_file.session import failed_run, kind_of, open_session
-from fmnist_edge.prediction import Prediction
+from fmnist_edge.contract import (
+    IMAGE_SIDE,
+    INPUT_NAME,
+    LABELS,
+    MASK_NAME,
+    OUTPUT_NAME,
+    PHOTO_MAX_SIDE,
+    PHOTO_NAME,
+)
+from fmnist_edge.errors import ImageError, ModelError, UsageError
+from fmnist_edge.fast_png import read_plain_png
+from fmnist_edge.image_files import MAX_PIXELS, read_file
+from fmnist_edge.images import ImageSource, fit, on_dark
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
+from fmnist_edge.session import BoundSession, facts_of, failed_run, kind_of, open_session
 
 if TYPE_CHECKING:
     import PIL.Image
-
-    from fmnist_edge.images import ImageSource
-    from fmnist_edge.photo_model import PhotoModel
 
 Route: TypeAlias = Literal["auto", "photo", "dataset"]
 
@@ -79,7 +82,7 @@ class Classifier:
         if route not in ("auto", only):
             raise UsageError(f"{self.path} classifies {_WHAT[only]} only; choose another model for the route '{route}'")
         if only == "photo":
-            self._photo_model = _open_photo_model(self.path, self.threads, session)
+            self._photo_model = PhotoModel(self.path, threads=self.threads, session=session)
         else:
             self._session = session
         return only
@@ -142,8 +145,7 @@ class Classifier:
             pixels = read_plain_png(image)
             if pixels is not None:
                 return on_dark(pixels)
-        # Not above: plain images of the dataset can do without.
-        from fmnist_edge.images import decode, fit, is_first_of_several
+        from fmnist_edge.decoding import decode, is_first_of_several  # not above: plain images can do without Pillow
 
         picture = decode(image, max_pixels=self.max_pixels)
         first = is_first_of_several(picture)
@@ -164,7 +166,7 @@ class Classifier:
     def _photos(self) -> PhotoModel:
         with self._lock:
             if self._photo_model is None:
-                self._photo_model = _open_photo_model(EMBEDDED_PHOTO_MODEL, self.threads)
+                self._photo_model = PhotoModel(EMBEDDED_PHOTO_MODEL, threads=self.threads)
             return self._photo_model
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -175,12 +177,6 @@ class Classifier:
 
 
 _WHAT = {"photo": "photos", "dataset": "28x28 images"}
-
-
-def _open_photo_model(path: Path, threads: int, session: Any = None) -> PhotoModel:
-    from fmnist_edge.photo_model import PhotoModel  # not above: it is of no use before the first photo
-
-    return PhotoModel(path, threads=threads, session=session)
 
 
 def looks_like_the_dataset(picture: PIL.Image.Image) -> bool:
@@ -225,3 +221,82 @@ def _wrong_array(images: object) -> ImageError:
     else:
         hint = "fit the images to 28x28 first, or use classify()"
     return ImageError("wrong-array", f"expected uint8 [n, 28, 28], got {images.dtype} {list(images.shape)}; {hint}")
+
+
+class PhotoModel:
+    """Classifies photos with an .onnx file that keeps the photo contract. Safe to share between threads."""
+
+    def __init__(self, model: Path = EMBEDDED_PHOTO_MODEL, *, threads: int = 1, session: Any = None) -> None:
+        """Open `model` with `threads` onnxruntime threads, or take its `session` if it is open.
+
+        Raises ModelError if it is no photo model.
+        """
+        self._path = model
+        self._session = open_session(model, threads=threads) if session is None else session
+        if kind_of(self._session) != "photo":
+            raise ModelError(f"{model} is a classifier of 28x28 images, not a photo model")
+        self.threshold = _threshold(facts_of(self._session).get("unsure_below", 0.0), model)
+
+    def classify(self, photo: NDArray[np.uint8]) -> Prediction:
+        """Classify a photo, uint8 [height, width, 3] RGB, 0..255, with sides of 1..1024 pixels.
+
+        Raises ImageError for any other dtype or shape.
+        """
+        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
+            found = f"{photo.dtype} {list(photo.shape)}"
+            raise ImageError("wrong-array", f"expected a photo as uint8 [height, width, 3], got {found}")
+        if max(photo.shape) > PHOTO_MAX_SIDE:
+            limit = f"reduce its long side to {PHOTO_MAX_SIDE} pixels or fewer"
+            raise ImageError("too-large", f"a photo of {photo.shape[1]}x{photo.shape[0]}: {limit}")
+        try:
+            outputs = self._session.run([OUTPUT_NAME, INPUT_NAME, MASK_NAME], {PHOTO_NAME: photo})
+        except Exception as error:
+            raise failed_run(self._path, error) from error
+        return Prediction(outputs[0][0], LABELS, outputs[1], outputs[2], self.threshold)
+
+
+def _threshold(value: object, model: Path) -> float:
+    """Return the confidence below which answers are unsure, as the model's metadata have it."""
+    if isinstance(value, (int, float)) and 0 <= value <= 1:
+        return float(value)
+    raise ModelError(f"{model} does not keep the contract: unsure_below is {value!r}, no number in 0..1")
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answer for one image."""
+
+    probabilities: NDArray[np.float32]
+    """float32 [10], sums to 1, in the order of `LABELS`."""
+    labels: tuple[str, ...] = LABELS
+    """The names of the classes."""
+    image: NDArray[np.uint8] | None = None
+    """What the network saw: uint8 [28, 28], the garment bright on black."""
+    mask: NDArray[np.uint8] | None = None
+    """Of a photo, where the garment was found: uint8 [96, 96] over the whole photo; None for a dataset image."""
+    threshold: float = 0.0
+    """The confidence below which the model's makers call its answer unsure, 0..1; 0 for dataset images."""
+    first_of_several: bool = False
+    """The file holds several frames (an animation, a scan of several pages); the answer is for the first."""
+
+    @cached_property
+    def index(self) -> int:
+        """The number of the best class, 0..9; of equal ones the first."""
+        return int(np.argmax(self.probabilities))
+
+    @property
+    def label(self) -> str:
+        """The name of the best class."""
+        return self.labels[self.index]
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the best class, 0..1."""
+        return float(self.probabilities[self.index])
+
+    def top(self, count: int) -> list[tuple[int, float]]:
+        """Return the `count` best classes as (index, probability), best first, ties by index."""
+        if count == 1:
+            return [(self.index, self.confidence)]
+        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        return [(int(index), float(self.probabilities[index])) for index in order]

@@ -24,12 +24,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from fmnist_edge import __version__
 from fmnist_edge.contract import LABELS, PHOTO_MAX_SIDE
 from fmnist_edge.errors import UsageError
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, MODELS, read_side_json
-from fmnist_edge.model_file.onnx_weights import operators_of
-from fmnist_edge.model_file.session import session_options
-from fmnist_edge.model_file.vectors import (
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, MODELS, read_side_json
+from fmnist_edge.onnx_reader import operators_of
+from fmnist_edge.self_test import (
     ClassifierVectors,
     PhotoVectors,
     Vectors,
@@ -37,7 +37,7 @@ from fmnist_edge.model_file.vectors import (
     load_vectors,
     square_images,
 )
-from fmnist_edge.version import __version__
+from fmnist_edge.session import session_options
 
 FACTS: Final = "model.json"
 SUMS: Final = "SHA256SUMS"

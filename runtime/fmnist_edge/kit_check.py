@@ -16,9 +16,8 @@ from typing import Final
 from fmnist_edge.contract import LABELS
 from fmnist_edge.errors import FmnistEdgeError, ModelError, UsageError
 from fmnist_edge.kit import FACTS, LABELS_FILE, SUMS, VECTORS_FILE, WEB_RUNTIME, parse_sums, read_kit_vectors
-from fmnist_edge.model_file.info import sha256_of
-from fmnist_edge.model_file.self_test import check_model
-from fmnist_edge.model_file.vectors import Vectors
+from fmnist_edge.model_info import sha256_of
+from fmnist_edge.self_test import Vectors, check_model
 
 Finding = tuple[bool, str]
 _KINDS: Final = ("classifier", "photo")

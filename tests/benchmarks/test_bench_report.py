@@ -26,7 +26,7 @@ from fmnist_bench.report.tables import tables
 from fmnist_bench.report.text import text
 from fmnist_bench.report.units import duration, rate, size
 from fmnist_edge.errors import UsageError
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, sha256_of
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, sha256_of
 from tests.benchmarks.test_report import tags_of
 
 ROOT = Path(__file__).parents[2]

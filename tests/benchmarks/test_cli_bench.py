@@ -11,7 +11,7 @@ import pytest
 
 from fmnist_bench.bench_report import read_report
 from fmnist_bench.measuring.plan import cores
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, sha256_of
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, sha256_of
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 BARE = """

@@ -20,7 +20,7 @@ from fmnist_bench.models import Prepared, find_original, prepare_models
 from fmnist_edge import Classifier
 from fmnist_edge.contract import LABELS
 from fmnist_edge.errors import MissingExtraError, ModelError
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
 
 COMPETITORS = [one.key for one in CONTENDERS if not one.is_part]
 TENSORFLOW = [one.key for one in CONTENDERS if one.family == "keras"]

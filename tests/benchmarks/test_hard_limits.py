@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fmnist_bench.sizes import closure, wheel_bytes
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 
 MODEL_BYTES = 110_000
 # The models take 360 kB and the device's own code half of the rest. 650,000 was the aim while training, conversion and

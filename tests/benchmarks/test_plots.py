@@ -38,8 +38,8 @@ from fmnist_bench.plots import (
 from fmnist_edge import LABELS, Classifier
 from fmnist_edge.dataset import load_split
 from fmnist_edge.errors import ModelError, UsageError
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
-from fmnist_edge.model_file.onnx_weights import first_layer
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
+from fmnist_edge.onnx_reader import first_layer
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 SAMPLES = Path(__file__).parents[2] / "samples"

@@ -18,9 +18,9 @@ from fmnist_bench.evaluate import evaluate
 from fmnist_bench.evaluation_report import MISTAKES, Subject, report_html
 from fmnist_bench.labelled import answer_split
 from fmnist_edge import Classifier
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
-from fmnist_edge.model_file.inspection import inspect_model
-from fmnist_edge.model_file.onnx_weights import first_layer
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
+from fmnist_edge.onnx_reader import first_layer
+from fmnist_edge.session import inspect_model
 
 RECORD = Path(__file__).parents[2] / "train" / "artifacts" / "fmnist-mlp.training.json"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

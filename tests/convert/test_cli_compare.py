@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
 
 from .conftest import SHIPPED_KERAS
 

@@ -18,7 +18,7 @@ from fmnist_convert import pipeline
 from fmnist_convert.pipeline import convert
 from fmnist_convert.quantize import CALIBRATION, CHOICE, REFINEMENT
 from fmnist_edge.errors import ModelError, UsageError
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, facts_from_metadata, read_side_json
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, facts_from_metadata, read_side_json
 from tests.reliability.twins import lay_old_files, not_replaced
 from tests.strange_keras import FOREIGN, with_foreign_layer, with_linked_weights
 

@@ -13,7 +13,7 @@ from fmnist_convert.int8_graph import build_int8, with_inner_outputs
 from fmnist_convert.network import read_network
 from fmnist_convert.quantize import CALIBRATION, CHOICE, REFINEMENT, equalize, pair_units
 from fmnist_convert.rounding import keeps_bounds, smallest_scales
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
 
 
 @pytest.fixture(scope="module")

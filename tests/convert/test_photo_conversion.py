@@ -17,7 +17,7 @@ from fmnist_convert.photo.conversion import convert_photo_model
 from fmnist_convert.photo.integer_steps import KERNEL_LIMIT
 from fmnist_convert.photo.scenes import draw_scene, draw_scenes
 from fmnist_edge.errors import ModelError
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, read_side_json
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, read_side_json
 
 from .conftest import ROOT, SHIPPED_KERAS
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from fmnist_edge import Classifier, ImageError
 from fmnist_edge.bulk.streaming import classify_sources
+from fmnist_edge.classifier import Prediction
 from fmnist_edge.images import ImageSource
 from fmnist_edge.lake.careful import classify_carefully
-from fmnist_edge.prediction import Prediction
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.png"))
 DEADLY = b"deadly"

@@ -12,7 +12,7 @@ import pytest
 from pyarrow import fs
 
 from fmnist_edge.errors import DataError, ImageError, OutputError, UsageError
-from fmnist_edge.intake.image_files import MAX_FILE_BYTES
+from fmnist_edge.image_files import MAX_FILE_BYTES
 from fmnist_edge.lake.storage import (
     Place,
     entries,

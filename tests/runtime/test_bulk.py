@@ -17,8 +17,8 @@ from fmnist_edge import Classifier, ImageError
 from fmnist_edge.bulk import streaming as bulk
 from fmnist_edge.bulk.result import Result
 from fmnist_edge.bulk.streaming import classify_all
+from fmnist_edge.classifier import Prediction
 from fmnist_edge.images import load_image
-from fmnist_edge.prediction import Prediction
 from tests.runtime.pictures import encoded, garment
 
 SAMPLES = [str(path) for path in sorted((Path(__file__).parents[2] / "samples").glob("*.png"))]

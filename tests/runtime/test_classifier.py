@@ -17,8 +17,8 @@ from hypothesis.extra.numpy import arrays
 from fmnist_edge import LABELS, Classifier, ImageError, ModelError
 from fmnist_edge.classifier import CHUNK
 from fmnist_edge.dataset import load_split
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
-from fmnist_edge.model_file.session import open_session
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
+from fmnist_edge.session import open_session
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.png"))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, side_json_path, vectors_path
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, side_json_path, vectors_path
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 

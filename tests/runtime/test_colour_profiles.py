@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 from PIL import ImageCms
 
-from fmnist_edge.intake.decoding import decode
+from fmnist_edge.decoding import decode
 
 
 def lab_like_profile() -> bytes:

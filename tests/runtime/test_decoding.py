@@ -18,8 +18,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fmnist_edge import ImageError
-from fmnist_edge.images import is_first_of_several, load_image
-from fmnist_edge.intake.decoding import decode
+from fmnist_edge.decoding import decode, is_first_of_several
+from fmnist_edge.images import load_image
 from tests.runtime import png_suite
 from tests.runtime.pictures import CODES, LOSSLESS, encoded, garment
 
@@ -232,7 +232,8 @@ def test_threads_that_decode_at_once_leave_the_warning_filters_as_they_were() ->
 QUIET = """
 import sys
 from fmnist_edge import ImageError
-from fmnist_edge.images import is_first_of_several, load_image
+from fmnist_edge.decoding import is_first_of_several
+from fmnist_edge.images import load_image
 try:
     load_image(sys.stdin.buffer.read())
 except ImageError as error:

@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 
 from fmnist_edge import Classifier
-from fmnist_edge.bulk.explanation import BARS_WIDTH, MARGIN, SIDE, explain
+from fmnist_edge.explain import BARS_WIDTH, MARGIN, SIDE, explain
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("?-*.png"))

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge import ImageError
+from fmnist_edge import ImageError, image_files
+from fmnist_edge.image_files import read_file, read_stream
 from fmnist_edge.images import load_image
-from fmnist_edge.intake import image_files
-from fmnist_edge.intake.image_files import read_file, read_stream
 
 
 def code_of(path: str | Path) -> str:

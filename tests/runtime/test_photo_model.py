@@ -14,12 +14,11 @@ import PIL.Image
 import pytest
 
 from fmnist_edge import Classifier, ImageError, ModelError
-from fmnist_edge.classifier import looks_like_the_dataset
+from fmnist_edge.classifier import PhotoModel, looks_like_the_dataset
 from fmnist_edge.data.photos import ACCEPTED, list_photos, photos_at_hand
 from fmnist_edge.dataset import load_split
 from fmnist_edge.errors import UsageError
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
-from fmnist_edge.photo_model import PhotoModel
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.png"))
 PHOTOS = photos_at_hand()

@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 
 from fmnist_edge import ImageError
-from fmnist_edge.intake.decoding import MAX_PIXELS, MAX_SIDE, decode
+from fmnist_edge.decoding import MAX_PIXELS, MAX_SIDE, decode
 from tests.runtime.jpeg_bombs import flat_jpeg
 from tests.runtime.pictures import encoded, png_header
 

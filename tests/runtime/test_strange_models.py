@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fmnist_edge import Classifier, ModelError
-from fmnist_edge.model_file import screening, session, trial
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
-from fmnist_edge.model_file.onnx_weights import first_layer
-from fmnist_edge.photo_model import PhotoModel
+from fmnist_edge import Classifier, ModelError, onnx_reader, session
+from fmnist_edge.classifier import PhotoModel
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
+from fmnist_edge.onnx_reader import first_layer
 
 onnx = pytest.importorskip("onnx", reason="needs the extra [convert]")
 
@@ -109,7 +108,7 @@ def test_a_tensor_that_claims_more_than_it_brings_is_refused(tmp_path: Path) -> 
 
 
 def test_more_nodes_than_any_network_here_needs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screening, "MAX_NODES", 6)
+    monkeypatch.setattr(onnx_reader, "MAX_NODES", 6)
     assert "more than 6 nodes" in refusal(saved(tmp_path, model_of(nodes_with())))
 
 
@@ -170,7 +169,7 @@ def slow(size: int) -> Any:
 
 
 def test_a_network_that_takes_hours_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "SECONDS", 0.3)
+    monkeypatch.setattr(session, "SECONDS", 0.3)
     assert "gives no answer within 0.3 s" in refusal(saved(tmp_path, slow(1500)))
 
 
@@ -197,8 +196,8 @@ def test_the_limit_holds_for_the_command_line_and_ends_it(tmp_path: Path) -> Non
 PROGRAM = """
 import sys
 from fmnist_edge import Classifier, ModelError
-from fmnist_edge.model_file import trial
-trial.SECONDS = 0.3
+from fmnist_edge import session
+session.SECONDS = 0.3
 try:
     Classifier(sys.argv[1])
 except ModelError:

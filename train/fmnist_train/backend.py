@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from fmnist_edge.quiet_tensorflow import quiet_tensorflow
+from fmnist_edge.quiet import quiet_tensorflow
 
 # Keras would follow ~/.keras/keras.json to another backend; batches and averaging here are TensorFlow's.
 os.environ["KERAS_BACKEND"] = "tensorflow"

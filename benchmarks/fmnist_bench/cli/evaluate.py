@@ -154,7 +154,7 @@ class _Asked:
 
 def _answered_by(model: Path | None, answers: Answers) -> list[Path]:
     """Return the model files that answered, the one that answered more first."""
-    from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
+    from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 
     if model is not None:
         return [model]
@@ -193,8 +193,8 @@ def _write_report(
 ) -> None:
     from fmnist_bench.charts import read_training_record
     from fmnist_bench.evaluation_report import Subject, write_report
-    from fmnist_edge.model_file.inspection import inspect_model
-    from fmnist_edge.model_file.onnx_weights import first_layer
+    from fmnist_edge.onnx_reader import first_layer
+    from fmnist_edge.session import inspect_model
 
     history = read_training_record(record) if record is not None else None
     answered = _answered_by(model, measured[1])[0]

@@ -202,8 +202,8 @@ def weights(model: Path | None, output: Path, dpi: int) -> None:
     """What each hidden unit looks for: the first layer's weights as 28x28 images."""
     _require_extra()
     from fmnist_bench.plots import weights_plot
-    from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
-    from fmnist_edge.model_file.onnx_weights import first_layer
+    from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
+    from fmnist_edge.onnx_reader import first_layer
 
     path = model or EMBEDDED_CLASSIFIER
     _save(weights_plot(first_layer(path), path.name), output, dpi)

@@ -10,8 +10,8 @@ import numpy as np
 from fmnist_bench.contenders.opened import Opened
 from fmnist_edge import Classifier
 from fmnist_edge.contract import INPUT_NAME, OUTPUT_NAME
-from fmnist_edge.intake.ground import on_dark
-from fmnist_edge.intake.plain_png import read_plain_png
+from fmnist_edge.fast_png import read_plain_png
+from fmnist_edge.images import on_dark
 
 
 def classifier(model: Path, threads: int) -> Opened:

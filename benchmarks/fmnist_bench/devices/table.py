@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fmnist_bench.devices.result import Result
 from fmnist_bench.devices.x86 import cpu_name
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, read_side_json
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, read_side_json
 
 TOOLS: Final = ("onnxruntime", "numpy", "onnx")
 HEAD: Final = (

@@ -17,8 +17,8 @@ from fmnist_convert.integer_network import IntegerNetwork
 from fmnist_convert.photo.scenes import draw_scenes
 from fmnist_edge.data.photos import list_photos, photos_at_hand
 from fmnist_edge.dataset import load_split
-from fmnist_edge.intake.decoding import decode
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
+from fmnist_edge.decoding import decode
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 
 CLASSIFIER: Final = "classifier"
 PHOTO: Final = "photo"

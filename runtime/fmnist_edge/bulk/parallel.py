@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from fmnist_edge.bulk.result import Result
 from fmnist_edge.bulk.streaming import STANDARD_INPUT, classify_all
 from fmnist_edge.bulk.walking import PAUSE, Found, Input, expand
-from fmnist_edge.classifier import Classifier
+from fmnist_edge.classifier import Classifier, Prediction
 from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.errors import FmnistEdgeError
-from fmnist_edge.prediction import Prediction
 
 CHUNK: Final = 256  # files handed to a worker at once: a hundredth of a second of work, a quarter megabyte of answers
 AHEAD: Final = 2  # chunks begun for each worker, so that none waits and memory does not grow

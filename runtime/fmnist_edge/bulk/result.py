@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fmnist_edge.classifier import Prediction
 from fmnist_edge.contract import UNSURE
 from fmnist_edge.errors import ImageError
-from fmnist_edge.prediction import Prediction
 
 DEFAULT_TOP_K: Final = 3  # classes listed in a record: enough to see what the best one competed with
 DECIMALS: Final = 4  # of a probability in a record; devices agree to far more than that

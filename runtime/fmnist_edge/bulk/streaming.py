@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from fmnist_edge.bulk.result import Result
 from fmnist_edge.bulk.walking import PAUSE, Found, Input, expand
-from fmnist_edge.classifier import Classifier
+from fmnist_edge.classifier import Classifier, Prediction
 from fmnist_edge.errors import ImageError
-from fmnist_edge.intake.image_files import read_stream
-from fmnist_edge.prediction import Prediction
+from fmnist_edge.image_files import read_stream
 
 if TYPE_CHECKING:
     import PIL.Image
 
-    from fmnist_edge.intake.decoding import ImageSource
+    from fmnist_edge.images import ImageSource
 
 STANDARD_INPUT: Final = "-"
 BATCH: Final = 256  # images run at once; more bought no speed on two cores, and 200 KB is little memory
@@ -97,7 +96,7 @@ def _loaded(classifier: Classifier, found: Found, on_answer: OnAnswer | None) ->
 
 
 def _picture(source: str | bytes, max_pixels: int) -> PIL.Image.Image:
-    from fmnist_edge.intake.decoding import decode  # not above: without `on_answer`, plain images need no Pillow
+    from fmnist_edge.decoding import decode  # not above: without `on_answer`, plain images need no Pillow
 
     return decode(source, max_pixels=max_pixels)
 

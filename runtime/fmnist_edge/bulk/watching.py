@@ -15,7 +15,7 @@ from fmnist_edge.bulk.streaming import PATIENCE
 from fmnist_edge.bulk.watch_journal import Entry, Journal
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.errors import ImageError
-from fmnist_edge.intake.image_files import read_file
+from fmnist_edge.image_files import read_file
 
 if TYPE_CHECKING:
     from fmnist_edge.bulk.interruption import Interruption
@@ -125,7 +125,7 @@ def _classified(
     try:
         if on_answer is None:
             return _Done(ready, entry, Result(ready.path, classifier.classify(data)))
-        from fmnist_edge.intake.decoding import decode
+        from fmnist_edge.decoding import decode
 
         picture = decode(data, max_pixels=classifier.max_pixels)
         prediction = classifier.classify(picture)

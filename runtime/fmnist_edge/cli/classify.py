@@ -107,7 +107,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy's import: threads that nothing here uses
     from fmnist_edge.classifier import Classifier
     from fmnist_edge.cli.output_rows import RowOptions
-    from fmnist_edge.intake.limits import MAX_PIXELS
+    from fmnist_edge.image_files import MAX_PIXELS
 
     classifier = Classifier(
         request.model, threads=request.threads, route=request.route, max_pixels=request.max_pixels or MAX_PIXELS
@@ -148,6 +148,6 @@ def _results(classifier: Classifier, request: ClassifyRequest, saver: OnAnswer |
 
 def _saver(folder: Path, min_confidence: float | None) -> OnAnswer:
     """Return what draws the explanation of an answer into a folder: shirt.png, shirt-2.png, ..."""
-    from fmnist_edge.bulk.explanation import ExplanationFolder
+    from fmnist_edge.explain import ExplanationFolder
 
     return ExplanationFolder(folder, min_confidence).save

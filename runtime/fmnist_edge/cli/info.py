@@ -18,7 +18,7 @@ from fmnist_edge.cli.options import common_options, text_or_json_option
 @common_options
 def command(model: Path | None, output_format: str) -> None:
     """Print the contract, metadata, size, operators and SHA-256 of MODEL (the embedded one by default)."""
-    from fmnist_edge.model_file.inspection import inspect_model
+    from fmnist_edge.session import inspect_model
 
     facts = inspect_model(model)
     click.echo(json.dumps(facts, indent=1) if output_format == "json" else "\n".join(_lines(facts)))

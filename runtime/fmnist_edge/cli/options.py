@@ -149,7 +149,7 @@ route_option = click.option(
     show_default=True,
     help="Take all images for photos, or for images of the dataset; auto takes 28x28 grey ones for the dataset's.",
 )
-# As in intake.limits, whose import --help can do without.
+# As in image_files, whose import --help can do without.
 HIGHEST_MAX_PIXELS: Final = 178_956_970
 
 max_pixels_option = click.option(

@@ -11,8 +11,8 @@ import click
 from fmnist_edge.bulk.printable import printable
 from fmnist_edge.bulk.result import DEFAULT_TOP_K, Result, shown_label
 from fmnist_edge.bulk.table import FIELDS, table_row
+from fmnist_edge.classifier import Prediction
 from fmnist_edge.contract import UNSURE
-from fmnist_edge.prediction import Prediction
 
 Show = Literal["blocks", "plain"]
 

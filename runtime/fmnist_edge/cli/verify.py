@@ -21,8 +21,8 @@ def command(model: Path | None, output_format: str) -> None:
     Exits with 1 if a model file is not the one that its vectors were made with, or an answer differs. JSON is a list
     with an object for each model.
     """
-    from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
-    from fmnist_edge.model_file.self_test import run_self_test
+    from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
+    from fmnist_edge.self_test import run_self_test
 
     results = [run_self_test(path) for path in ([model] if model else [EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL])]
     if output_format == "json":

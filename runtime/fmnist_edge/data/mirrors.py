@@ -8,10 +8,10 @@ import urllib.error
 import urllib.request
 from typing import IO, Final
 
+from fmnist_edge import __version__
 from fmnist_edge.data.fetch_listener import FetchListener
 from fmnist_edge.data.files import largest_file, verified_content
 from fmnist_edge.errors import DataError
-from fmnist_edge.version import __version__
 
 # Keras's own copy; the bucket of the dataset's authors, by its https name; the authors' repository.
 MIRRORS: Final = (

@@ -13,10 +13,9 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Final
 
 from fmnist_edge.bulk.result import Result
-from fmnist_edge.classifier import Classifier
+from fmnist_edge.classifier import Classifier, Prediction
 from fmnist_edge.errors import ImageError
 from fmnist_edge.images import ImageSource
-from fmnist_edge.prediction import Prediction
 
 TRIES: Final = 2  # a child may also be killed by somebody who means no image
 

@@ -15,8 +15,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
 
 from fmnist_edge.errors import ClusterError
-from fmnist_edge.intake.quiet_pillow import quiet_standard_error
 from fmnist_edge.lake.storage import reason
+from fmnist_edge.quiet import quiet_standard_error
 
 OBJECT_STORE_BYTES: Final = 100 * 2**20  # Ray's least is 75 MB; what passes through it here are numbers of parts
 PATIENCE: Final = 10  # seconds for an address to answer; Ray itself would wait without end

@@ -9,14 +9,14 @@ from pathlib import Path
 import onnxruntime
 import PIL
 
+from fmnist_edge import __version__
 from fmnist_edge.bulk.result import DEFAULT_TOP_K
 from fmnist_edge.classifier import Classifier, Route
-from fmnist_edge.intake.limits import MAX_PIXELS
+from fmnist_edge.image_files import MAX_PIXELS
 from fmnist_edge.lake.opening import open_destination, open_sources
 from fmnist_edge.lake.settings import Settings, model_sums
 from fmnist_edge.lake.sources import Source
 from fmnist_edge.lake.storage import Place
-from fmnist_edge.version import __version__
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fmnist_edge import __version__
 from fmnist_edge.bulk.result import DEFAULT_TOP_K
 from fmnist_edge.classifier import Route
 from fmnist_edge.errors import UsageError
-from fmnist_edge.intake.limits import MAX_PIXELS
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, sha256_of
-from fmnist_edge.version import __version__
+from fmnist_edge.image_files import MAX_PIXELS
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, sha256_of
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pyarrow import fs
 
 from fmnist_edge.atomic import write_atomically
 from fmnist_edge.errors import DataError, ImageError, OutputError, UsageError
-from fmnist_edge.intake.image_files import MAX_FILE_BYTES, too_many_bytes
+from fmnist_edge.image_files import MAX_FILE_BYTES, too_many_bytes
 
 Kind: TypeAlias = Literal["file", "folder", "nothing"]
 

@@ -11,7 +11,7 @@ from fmnist_convert.int8_graph import read_int8
 from fmnist_convert.integer_network import IntegerNetwork
 from fmnist_convert.rounding import PAIR_LIMIT, keeps_bounds, pair_sums
 from fmnist_edge.dataset import load_split
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
 
 
 @pytest.fixture(scope="module")

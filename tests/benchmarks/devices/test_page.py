@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from fmnist_bench.devices.page import main, page
 from fmnist_bench.devices.result import Result
 from fmnist_bench.devices.table import facts
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 
 PAGE = Path(__file__).parents[3] / "docs" / "devices.md"
 

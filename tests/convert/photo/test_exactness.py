@@ -19,8 +19,8 @@ from fmnist_convert.photo.perceptron_graph import probabilities
 from fmnist_convert.photo.scenes import draw_scenes
 from fmnist_convert.photo.segmenter_graph import segment
 from fmnist_edge.errors import ModelError
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
-from fmnist_edge.model_file.session import open_session
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
+from fmnist_edge.session import open_session
 
 OUTPUTS = ["probabilities", "image", "mask"]
 

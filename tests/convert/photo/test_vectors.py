@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from fmnist_convert.photo.vectors import MAX_BYTES, build_photo_vectors
-from fmnist_edge.classifier import Classifier
-from fmnist_edge.model_file.info import EMBEDDED_PHOTO_MODEL, read_vectors, sha256_of
-from fmnist_edge.model_file.vectors import PhotoVectors, load_vectors
-from fmnist_edge.photo_model import PhotoModel
+from fmnist_edge.classifier import Classifier, PhotoModel
+from fmnist_edge.model_info import EMBEDDED_PHOTO_MODEL, read_vectors, sha256_of
+from fmnist_edge.self_test import PhotoVectors, load_vectors
 
 
 @pytest.fixture(scope="module")

@@ -86,8 +86,8 @@ def test_an_address_of_something_else_is_one_line(small_lake: Path, tmp_path: Pa
 
 # Put before the libraries of the cluster's processes, as on a machine that was set up otherwise.
 OTHER_RELEASE = """
-from fmnist_edge import version
-version.__version__ = "0.0.1"
+import fmnist_edge
+fmnist_edge.__version__ = "0.0.1"
 """
 NOT_INSTALLED = """
 class Missing:

@@ -9,10 +9,10 @@ import zlib
 import atheris
 
 with atheris.instrument_imports(include=["fmnist_edge", "PIL"]):
+    from fmnist_edge.decoding import MAX_SIDE, decode
     from fmnist_edge.errors import ImageError
+    from fmnist_edge.fast_png import read_plain_png
     from fmnist_edge.images import fit
-    from fmnist_edge.intake.decoding import MAX_SIDE, decode
-    from fmnist_edge.intake.plain_png import read_plain_png
 
 from tests.reliability.fuzz.verdict import in_memory, in_time
 from tests.runtime.pictures import CODES

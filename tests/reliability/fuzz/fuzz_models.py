@@ -12,18 +12,17 @@ import atheris
 import numpy as np
 
 with atheris.instrument_imports(include=["fmnist_edge"]):
+    from fmnist_edge import onnx_reader, session
     from fmnist_edge.classifier import Classifier
     from fmnist_edge.errors import ModelError
-    from fmnist_edge.model_file import screening, trial
-    from fmnist_edge.model_file.inspection import inspect_model
-    from fmnist_edge.model_file.onnx_weights import first_layer
-    from fmnist_edge.model_file.protobuf import iterate_fields
+    from fmnist_edge.onnx_reader import first_layer, iterate_fields
+    from fmnist_edge.session import inspect_model
 
 from tests.reliability.fuzz.verdict import in_time
 
-assert screening.MAX_NODES  # imported here, or it would be imported later and not be seen by the fuzzer
+assert onnx_reader.MAX_NODES  # imported here, or it would be imported later and not be seen by the fuzzer
 # What counts as a hang is two seconds, so a network must be given up before.
-trial.SECONDS = 0.7  # type: ignore[misc]
+session.SECONDS = 0.7  # type: ignore[misc]
 _FOLDER = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
 _MODEL = Path(_FOLDER.name) / "model.onnx"
 _INTERESTING = (0, 1, 2, 3, 7, 10, 16, 28, 127, 128, 255, 784, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1)

@@ -46,7 +46,7 @@ def model_seeds() -> Iterator[bytes]:
     """Yield model files: the shipped classifier, and small networks that keep the contract or break it."""
     import onnx
 
-    from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER
+    from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
     from tests.runtime import networks as strange
 
     node = onnx.helper.make_node

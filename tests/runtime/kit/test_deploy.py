@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from fmnist_edge import LABELS
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, read_side_json
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, read_side_json
 
 from .conftest import ROOT, SCRIPT, run
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from fmnist_edge.kit import operator_config
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, read_side_json
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, read_side_json
 
 from .conftest import run
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fmnist_edge.contract import LABELS
 from fmnist_edge.data.photos import ACCEPTED, list_photos
-from fmnist_edge.intake.decoding import decode
+from fmnist_edge.decoding import decode
 
 HELD_OUT: Final = 400  # train photos that no choice-making head is fitted on
 FOLD_SEED: Final = 0

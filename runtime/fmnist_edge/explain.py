@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fmnist_edge.atomic import write_atomically
 from fmnist_edge.bulk.result import shown_label
-from fmnist_edge.prediction import Prediction
+from fmnist_edge.classifier import Prediction
 
 SIDE: Final = 280  # pixels; ten for each of the 28 that the network saw
 MARGIN: Final = 12

@@ -1,4 +1,4 @@
-"""Keeping Pillow's complaints from standard error: what they say is either harmless or an ImageError here.
+"""Keeping what libraries print from standard error: it is either harmless or an error of this package.
 
 Python's warning filters and the file descriptor of standard error belong to the whole process: were each thread to
 save and restore them by itself, the last one out could bring back what was another's. So the first one in saves,
@@ -7,8 +7,10 @@ and the last one out restores.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -73,3 +75,38 @@ quiet_standard_error: Final = _standard_error.hold
 
 quiet_libtiff: Final = quiet_standard_error
 """The same, for libtiff: it prints there what is wrong with a file, and nothing else stops it."""
+
+
+LOG_LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"  # 0 (all) to 3 (errors only)
+
+
+@contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Keep TensorFlow's C++ log off standard error while it is imported in this block, and afterwards.
+
+    Its variable silences it once it has begun, not while it loads (TensorFlow 2.21 logs before its own log is set
+    up), so file descriptor 2 leads nowhere meanwhile. Who sets the variable to less than 3 gets to hear it.
+    """
+    wants_silence = os.environ.setdefault(LOG_LEVEL, "3") == "3"
+    with _silent_stderr() if wants_silence else contextlib.nullcontext():
+        yield
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Send what this process writes to file descriptor 2 nowhere; a missing standard error stays missing."""
+    if sys.stderr:
+        sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

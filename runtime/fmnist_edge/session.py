@@ -1,15 +1,19 @@
-"""Opening an onnxruntime session, and refusing files that break the contracts."""
+"""The onnxruntime session: opening one, trying out strangers' models, refusing what breaks the contracts."""
 
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 # onnxruntime's official builds report usage (its Privacy.md); a classifier at the edge must not, unless asked to.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from fmnist_edge.contract import (
     IMAGE_SIDE,
@@ -21,7 +25,7 @@ from fmnist_edge.contract import (
     PHOTO_NAME,
 )
 from fmnist_edge.errors import ModelError
-from fmnist_edge.model_file.info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, facts_from_metadata
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, facts_from_metadata, sha256_of
 
 Kind: TypeAlias = Literal["classifier", "photo"]
 
@@ -50,11 +54,7 @@ def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> An
     options = _options(threads, optimized)
     if model in (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL):
         return _opened(str(model), options, model)
-    from fmnist_edge.model_file.screening import (  # not above: the shipped models need neither
-        model_bytes,
-        screened_content,
-    )
-    from fmnist_edge.model_file.trial import limit_memory, try_out
+    from fmnist_edge.onnx_reader import model_bytes, screened_content  # not above: the shipped models need neither
 
     own_format = model.suffix == ".ort"
     content = model_bytes(model) if own_format else screened_content(model)
@@ -133,3 +133,117 @@ def _signature(node: Any) -> tuple[str, str, tuple[int | None, ...]]:
 
 def _breaks(model: Path, what: str) -> ModelError:
     return ModelError(f"{model} does not keep the contract: {what}; make it with `fmnist-edge convert`")
+
+
+# The shipped models take a few milliseconds and megabytes for what is asked of them here; a large convolutional network
+# may well take hundreds of megabytes for a batch.
+SECONDS: Final = 10.0
+MEMORY_BYTES: Final = 2**30
+_GRACE: Final = 1.0  # seconds for a node to hear that it should end
+_BATCH: Final = 2
+_PHOTO_SIDES: Final = (48, 64)
+
+_lock = threading.Lock()
+_registered = False
+
+
+def limit_memory(options: Any) -> None:
+    """Make a session take its memory from a store that holds MEMORY_BYTES and no more (one for the whole process)."""
+    global _registered
+    with _lock:
+        if not _registered:
+            store = onnxruntime.OrtMemoryInfo(
+                "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+            )
+            # Strategy 1 takes what is asked for; the other doubles, and would end at half of the limit.
+            settings = onnxruntime.OrtArenaCfg({"max_mem": MEMORY_BYTES, "arena_extend_strategy": 1})
+            onnxruntime.create_and_register_allocator(store, settings)
+            _registered = True
+    options.add_session_config_entry("session.use_env_allocators", "1")
+
+
+def try_out(opened: Callable[[], Any], is_photo_model: Callable[[Any], bool], model: Path) -> None:
+    """Open a session and run it once. Raises ModelError if that fails, takes too long, or gives no probabilities.
+
+    `opened` returns a session without optimizations, which would compute with constants while it is opened.
+    """
+    run_options = onnxruntime.RunOptions()
+    outcome: list[Any] = []
+
+    def attempt() -> None:
+        try:
+            session = opened()
+            outcome.append(_answers(session, is_photo_model(session), run_options))
+        except Exception as error:  # handed over, below
+            outcome.append(error)
+
+    # A node that hears nothing cannot be stopped from outside, so it is left behind: a thread that no exit waits for.
+    thread = threading.Thread(target=attempt, name="model-trial", daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    if thread.is_alive():
+        run_options.terminate = True
+        thread.join(_GRACE)
+        raise ModelError(f"{model} gives no answer within {SECONDS:g} s: it is not used")
+    _judge(outcome[0], model)
+
+
+def _answers(session: Any, is_photo: bool, run_options: Any) -> list[Any]:
+    if is_photo:
+        photo = np.zeros((*_PHOTO_SIDES, 3), np.uint8)
+        return list(session.run([OUTPUT_NAME, INPUT_NAME, MASK_NAME], {PHOTO_NAME: photo}, run_options))
+    images = np.zeros((_BATCH, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
+    return list(session.run([OUTPUT_NAME], {INPUT_NAME: images}, run_options))
+
+
+def _judge(outcome: Any, model: Path) -> None:
+    if isinstance(outcome, ModelError):
+        raise outcome
+    if isinstance(outcome, Exception):
+        detail = str(outcome).splitlines()[0] if str(outcome) else type(outcome).__name__
+        raise ModelError(f"{model} cannot be run: {detail}") from outcome
+    shapes = [tuple(array.shape) for array in outcome]
+    expected = [(_BATCH, len(LABELS))]
+    if len(outcome) > 1:
+        expected = [(1, len(LABELS)), (IMAGE_SIDE, IMAGE_SIDE), (MASK_SIDE, MASK_SIDE)]
+    if shapes != expected:
+        raise ModelError(f"{model} does not keep the contract: it answers with {shapes}, not {expected}")
+    if not np.allclose(outcome[0].sum(axis=1), 1, atol=1e-3) or (outcome[0] < 0).any():
+        raise ModelError(f"{model} does not keep the contract: its answers are no probabilities")
+
+
+class BoundSession:
+    """A classifier's session with memory for one image and one answer. Not to be shared between threads."""
+
+    def __init__(self, session: Any) -> None:
+        self._run = session.run_with_iobinding
+        self._image = np.zeros((1, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
+        self._probabilities = np.zeros((1, len(LABELS)), np.float32)
+        self._binding = session.io_binding()
+        for bind, name, array in (
+            (self._binding.bind_input, INPUT_NAME, self._image),
+            (self._binding.bind_output, OUTPUT_NAME, self._probabilities),
+        ):
+            bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+
+    def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the probabilities, float32 [1, 10], for an image, uint8 [1, 28, 28]."""
+        np.copyto(self._image, image)
+        self._run(self._binding)
+        return self._probabilities.copy()
+
+
+def inspect_model(model: Path | None = None) -> dict[str, Any]:
+    """Return path, bytes, SHA-256 and the metadata of a classifier file (the embedded one by default).
+
+    Raises ModelError if it is missing or breaks the contract.
+    """
+    path = model or EMBEDDED_CLASSIFIER
+    facts = facts_from_metadata(open_session(path).get_modelmeta().custom_metadata_map)
+    first = [key for key in ("name", "version", "kind", "precision") if key in facts]
+    return {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "sha256": sha256_of(path),
+        **{key: facts[key] for key in (*first, *sorted(facts.keys() - set(first)))},
+    }

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from fmnist_edge.errors import ModelError
 
-MODELS: Final = Path(__file__).parent.parent / "models"
+MODELS: Final = Path(__file__).parent / "models"
 EMBEDDED_CLASSIFIER: Final = MODELS / "fmnist-mlp.int8.onnx"
 EMBEDDED_PHOTO_MODEL: Final = MODELS / "fmnist-photo.int8.onnx"
 

@@ -1,0 +1,227 @@
+"""The bytes of an image file: reading them, telling the format, and what decoding may cost. Imports no Pillow.
+
+Only formats on a short list are decoded, each by its own Pillow plugin: a file cannot reach a decoder that
+nobody expects (Ghostscript for EPS, say), and importing one plugin instead of all keeps a cold start short.
+
+A file of a few bytes can claim any size, and some formats take several times what their pixels do. With the limits
+here a whole `classify` stays under 300 MB for any file (docs/reliability.md has what was measured).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from fmnist_edge.errors import ImageError
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+# An image file larger than this is refused before it is read. The largest picture that is decoded takes 100 MB as
+# an uncompressed file with 4 bytes a pixel; compressed ones take far less.
+MAX_FILE_BYTES: Final = 128 * 2**20
+
+# What a file begins with, and the Pillow plugin that decodes it (the signatures are those of each format's
+# specification; of PPM's family the binary and plain maps P1..P6). As patterns: only those tried are compiled.
+_SIGNATURES: Final = (
+    (rb"\x89PNG\r\n\x1a\n", "Png"),
+    (rb"\xff\xd8\xff", "Jpeg"),
+    (rb"RIFF....WEBPVP8", "WebP"),
+    (rb"GIF8[79]a", "Gif"),
+    (rb"BM", "Bmp"),
+    (rb"II[*+]\0|MM\0[*+]", "Tiff"),
+    (rb"P[1-6]\s", "Ppm"),
+    (rb"....ftypavi[fs]", "Avif"),
+)
+# What people do have and is not decoded here: it deserves a better answer than "not an image".
+_FOREIGN: Final = (
+    (rb"....ftyp(?:hei|hev|mif1|msf1)", "a HEIC picture"),
+    (rb"(?:\xef\xbb\xbf)?\s*<(?:svg|\?xml)", "an SVG drawing"),
+    (rb"%PDF", "a PDF document"),
+    (rb"%!PS", "a PostScript document"),
+    (rb"8BPS", "a Photoshop file"),
+    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (rb"\0\0\x01\0", "an icon"),
+    (rb"\x93NUMPY", "a numpy array; load it and pass the array from Python"),
+)
+SUPPORTED: Final = "PNG, JPEG, WebP, GIF, BMP, TIFF, PPM or AVIF"
+
+
+def recognise(data: bytes) -> str:
+    """Return the name of the Pillow plugin for an image file's bytes.
+
+    Raises ImageError: empty-file, or not-an-image.
+    """
+    if not data:
+        raise ImageError("empty-file", "the file is empty")
+    for signature, plugin in _SIGNATURES:
+        if re.match(signature, data, re.DOTALL):
+            return plugin
+    for signature, what in _FOREIGN:
+        if re.match(signature, data, re.DOTALL):
+            raise ImageError("not-an-image", f"not supported: {what}; convert it to PNG or JPEG")
+    raise ImageError("not-an-image", f"not an image: expected {SUPPORTED}")
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of a regular file; never waits on a pipe and never reads a device.
+
+    Raises ImageError: missing-file, unreadable-file or too-large.
+    """
+    try:
+        with open(path, "rb", opener=_open_without_waiting) as file:  # Path.open takes no opener
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageError("unreadable-file", _what_it_is(status.st_mode))
+            if status.st_size > MAX_FILE_BYTES:
+                raise too_many_bytes()
+            return file.read(status.st_size)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageError("missing-file", "no such file") from error
+    except IsADirectoryError as error:
+        raise ImageError("unreadable-file", _what_it_is(stat.S_IFDIR)) from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ImageError("unreadable-file", f"cannot read the file: {reason}") from error
+
+
+def read_stream(stream: BinaryIO) -> bytes:
+    """Return all bytes of a stream, as of standard input. Raises ImageError: unreadable-file or too-large."""
+    try:
+        data = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ImageError("unreadable-file", f"cannot read it: {error.strerror}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise too_many_bytes()
+    return data
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file as usual, but never block: opening a pipe that nobody writes to would wait for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _what_it_is(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "is a folder, not a file; on the command line, -r classifies the files in it"
+    if stat.S_ISFIFO(mode):
+        return "is a pipe, not a file; an image can be piped to standard input instead"
+    return "is a device, not a file"
+
+
+def too_many_bytes() -> ImageError:
+    """Return the error for a file above MAX_FILE_BYTES."""
+    return ImageError("too-large", f"larger than {MAX_FILE_BYTES // 2**20} MiB; reduce the picture first")
+
+
+# More pixels than this are refused (of a JPEG, those of its reduced decoding), unless a caller sets another limit.
+MAX_PIXELS: Final = 25_000_000
+# Pillow refuses what is larger than this itself (twice its MAX_IMAGE_PIXELS), so no limit can be above it.
+HIGHEST_MAX_PIXELS: Final = 178_956_970
+# Memory that decoding may take for each pixel of the limit: those decoded and the file, which is in memory, too.
+BYTES_A_PIXEL: Final = 7.5
+# libjpeg goes through all of a picture for every scan. Encoders write up to 18 (a progressive CMYK picture by
+# libjpeg's own script); a file of a megabyte can hold thousands and take hours.
+MAX_SCANS: Final = 100
+
+# Bytes for each pixel, all in all, of those that decode on their own: libwebp's two canvases and what it works on (12.0
+# measured with 24 million pixels); libavif's planes and two copies (9.2 measured with 8 bits and halved colour, 11.6
+# with transparency; more bits and full colour take 4 more).
+_WHOLE_COST: Final = {"WEBP": 12, "AVIF": 14}
+_MODE_COST: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # all others take 4
+_TIFF_TILE_SIDES: Final = (322, 323)  # TIFF 6.0, section 15: TileWidth, TileLength
+
+
+def check_size(size: tuple[int, int], max_pixels: int) -> None:
+    """Raise ImageError if a picture has no pixel, or more than `max_pixels`."""
+    width, height = size
+    if width < 1 or height < 1:
+        raise ImageError("unreadable-image", f"a picture of {width}x{height} holds no pixel")
+    if width * height > max_pixels:
+        raise ImageError("too-large", f"{width}x{height} is more than {max_pixels:,} pixels; reduce the picture first")
+
+
+def check_file(image: PIL.Image.Image, data: bytes, full_size: tuple[int, int], max_pixels: int) -> None:
+    """Raise ImageError if decoding an opened file would take too much memory or time.
+
+    `full_size` is that of the file; the image's own may be smaller, where a JPEG is decoded at reduced scale.
+    """
+    check_size(image.size, max_pixels)
+    if image.format == "TIFF":
+        _check_tiles(image, max_pixels)
+    if image.format == "JPEG" and count_scans(data) > MAX_SCANS:
+        raise ImageError("too-large", f"a JPEG of more than {MAX_SCANS} scans; save the picture anew")
+    copies = 2 if image.format == "WEBP" else 1  # Pillow hands libwebp a copy
+    needed = copies * len(data) + image.width * image.height * _cost(image) + _held_by_libjpeg(image, data, full_size)
+    if needed > BYTES_A_PIXEL * max_pixels:
+        raise ImageError(
+            "too-large",
+            f"{full_size[0]}x{full_size[1]} pixels as {image.format} take {needed / 1e6:.0f} MB to decode, more than "
+            f"{BYTES_A_PIXEL * max_pixels / 1e6:.0f}; reduce the picture first, or save it as a plain JPEG",
+        )
+
+
+def _cost(image: PIL.Image.Image) -> int:
+    return _WHOLE_COST.get(str(image.format)) or _MODE_COST.get(image.mode, 4)
+
+
+def _held_by_libjpeg(image: PIL.Image.Image, data: bytes, full_size: tuple[int, int]) -> int:
+    """Return the bytes of coefficients that libjpeg holds where a picture comes in several scans.
+
+    16 bits for each sample of each component, at full size even where the picture is decoded at reduced scale.
+    """
+    if image.format != "JPEG" or not (image.info.get("progressive") or has_many_scans(data)):
+        return 0
+    sampling = [(across, down) for _, across, down, _ in getattr(image, "layer", ())] or [(1, 1)]
+    largest = max(across for across, _ in sampling) * max(down for _, down in sampling)
+    samples = sum(across * down for across, down in sampling) / max(1, largest)
+    return int(2 * full_size[0] * full_size[1] * samples)
+
+
+def _check_tiles(image: PIL.Image.Image, max_pixels: int) -> None:
+    """Refuse tiles larger than a picture may be: libtiff decodes each whole, however small the picture."""
+    tags = getattr(image, "tag_v2", {})
+    width, height = (tags.get(side, 1) for side in _TIFF_TILE_SIDES)
+    if not (isinstance(width, int) and isinstance(height, int)):
+        raise ImageError("unreadable-image", "damaged picture (the size of its tiles is no number)")
+    check_size((max(1, width), max(1, height)), max_pixels)
+
+
+# Markers of ITU-T T.81, table B.1.
+_START_OF_SCAN: Final = 0xDA
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_ALONE: Final = frozenset({0x01, *range(0xD0, 0xDA)})  # without a length after them
+
+
+def count_scans(data: bytes) -> int:
+    """Return how many scans a JPEG has at most: those of an embedded thumbnail are counted, too."""
+    return data.count(bytes((0xFF, _START_OF_SCAN)))
+
+
+def has_many_scans(data: bytes) -> bool:
+    """Tell whether a JPEG that is not progressive comes in several scans: its first holds not all components.
+
+    libjpeg decides by the same rule whether it must hold the whole picture (T.81, B.2.2 and B.2.3). A file without a
+    readable frame and scan counts as one: it will not be decoded anyway.
+    """
+    components, at = 0, 2
+    while (at := data.find(b"\xff", at)) >= 0 and at + 4 < len(data):
+        marker = data[at + 1]
+        if marker == _START_OF_SCAN:
+            return data[at + 4] < components
+        if marker in _FRAMES and at + 9 < len(data):
+            components = data[at + 9]
+        at += _step(data, at)
+    return False
+
+
+def _step(data: bytes, at: int) -> int:
+    """Return how far the next marker may be from the one at `at`."""
+    marker = data[at + 1]
+    if marker == 0xFF:  # padding
+        return 1
+    if marker == 0 or marker in _ALONE:
+        return 2
+    return 2 + int.from_bytes(data[at + 2 : at + 4], "big")

@@ -1,1 +1,0 @@
-"""From any file to pixels: opening, decoding, colour profiles."""
