@@ -141,7 +141,7 @@ samples: $(VENV)/.dev  ## draw the sample images again from the dataset
 	$(RUN)python samples/make_samples.py
 
 photo-figure: $(VENV)/.dev  ## draw the README's first picture again
-	@rm -rf build/figure && $(RUN)fmnist-edge classify samples/scenes/7-sneaker.jpg --save-input build/figure
+	@rm -rf build/figure && $(RUN)fmnist-edge classify samples/scenes/7-sneaker.jpg --explain build/figure
 	@mkdir -p docs/figures && cp build/figure/7-sneaker.png docs/figures/photo-input.png
 
 page-figure: $(VENV)/.dev build/npm/.installed  ## take the picture of the deploy kit's web page again (needs chromium and npm)

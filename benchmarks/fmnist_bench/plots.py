@@ -74,7 +74,11 @@ def rendered(plot: Plot, form: str = "png", *, dpi: int = DPI, theme: Theme = LI
     figure = drawn(plot, theme)
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "fmnist-edge", **_settings(theme)}):
-        stamps = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        stamps = {
+            "png": {"Software": "fmnist-edge"},  # who wrote it: see fmnist_edge.cli.outputs
+            "svg": {"Creator": "fmnist-edge", "Date": None},
+            "pdf": {"Creator": "fmnist-edge", "CreationDate": None},
+        }
         figure.savefig(buffer, format=form, dpi=dpi, metadata=stamps[form])
     return buffer.getvalue()
 

@@ -11,6 +11,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
+import PIL.PngImagePlugin
 from numpy.typing import NDArray
 
 from fmnist_edge.atomic import write_atomically
@@ -26,6 +27,8 @@ _TEXT: Final = (32, 32, 32)
 _BEST: Final = (0, 90, 181)  # a blue and a grey that colour-blind people tell apart, too
 _OTHER: Final = (170, 170, 170)
 _OUTLINE: Final = (255, 0, 200)
+_STAMP: Final = PIL.PngImagePlugin.PngInfo()  # says who wrote the file, see cli/outputs.py
+_STAMP.add_text("Software", "fmnist-edge")
 
 
 def explain(picture: PIL.Image.Image, prediction: Prediction, min_confidence: float | None = None) -> PIL.Image.Image:
@@ -100,6 +103,6 @@ class ExplanationFolder:
         self._counts[stem] += 1
         number = self._counts[stem]
         content = io.BytesIO()
-        explain(picture, prediction, self._min_confidence).save(content, "PNG")
+        explain(picture, prediction, self._min_confidence).save(content, "PNG", pnginfo=_STAMP)
         name = f"{stem}.png" if number == 1 else f"{stem}-{number}.png"
         write_atomically(self._folder / name, content.getvalue())

@@ -22,8 +22,8 @@ Arguments = Callable[[Path], list[str]]
 # By name: the arguments for a folder, and the file that was there before.
 QUICK: dict[str, tuple[Arguments, str]] = {
     "classify --output": (lambda out: ["classify", *SAMPLES * 300, "--output", f"{out}/rows.txt"], "rows.txt"),
-    "classify --save-input": (
-        lambda out: ["classify", *SAMPLES, "--save-input", str(out)],
+    "classify --explain": (
+        lambda out: ["classify", *SAMPLES, "--explain", str(out)],
         "9-ankle-boot.png",
     ),
     "plot": (lambda out: ["plot", "samples", "-o", f"{out}/samples.png"], "samples.png"),

@@ -85,6 +85,25 @@ def test_fetch_mends_the_folder_of_the_variable(half_done: Path, mirror: Mirror)
     assert len(mirror.requests) == len(LABELS)
 
 
+def test_other_files_of_the_datasets_names_are_kept_without_overwrite(half_done: Path, mirror: Mirror) -> None:
+    digits = half_done / f"{LABELS[0]}.gz"  # MNIST's files have the same names
+    digits.write_bytes(b"handwritten")
+    environment = {"FMNIST_MIRRORS": mirror.url("good")}
+    refused = run("fetch", "-o", half_done, **environment)
+    assert (refused.returncode, digits.read_bytes(), mirror.requests) == (2, b"handwritten", [])
+    assert run("fetch", "-o", half_done, "--overwrite", **environment).returncode == 0
+    assert digits.read_bytes() != b"handwritten"
+
+
+def test_photos_do_not_replace_a_folder_that_holds_anything_else(tmp_path: Path) -> None:
+    own = tmp_path / "Pictures"
+    own.mkdir()
+    (own / "holiday.jpg").write_bytes(b"sea")
+    refused = run("fetch", "--photos", "-o", own, "--force", FMNIST_PHOTOS_ARCHIVE="http://127.0.0.1:9/none.zip")
+    assert (refused.returncode, "name a new folder" in refused.stderr) == (2, True)
+    assert (own / "holiday.jpg").read_bytes() == b"sea"
+
+
 @bare
 def test_a_fetch_that_fails_is_one_line_exit_3_and_leaves_nothing(nowhere: Path, mirror: Mirror) -> None:
     done = run("fetch", "-q", FMNIST_MIRRORS=mirror.url("truncated"))
@@ -185,7 +204,7 @@ def test_path_exits_3_where_there_is_nothing_good(tmp_path: Path) -> None:
     done = run("path", "--data", tmp_path)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("Error: ")
-    assert "fmnist-edge data fetch -o" in done.stderr
+    assert "fmnist-edge data fetch --overwrite -o" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["fetch", "--timeout", "0"], ["status", "--format", "xml"], ["path", "x"]])

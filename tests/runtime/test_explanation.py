@@ -1,4 +1,4 @@
-"""`classify --save-input`: what the explanation shows, and the files it makes."""
+"""`classify --explain`: what the explanation shows, and the files it makes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_each_image_gets_a_file_of_its_own_even_under_the_same_name(tmp_path: Pa
     (tmp_path / "bad.png").write_bytes(b"no image")
     inputs = [tmp_path / "a/shirt.jpg", tmp_path / "bad.png", tmp_path / "b/shirt.jpg", SAMPLES[9]]
     done = subprocess.run(
-        [SCRIPT, "classify", "--save-input", tmp_path / "seen", *inputs], capture_output=True, text=True, check=False
+        [SCRIPT, "classify", "--explain", tmp_path / "seen", *inputs], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 4

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge.data.photo_fetch import fetch_photos
+from fmnist_edge.data.photo_fetch import fetch_photos, is_photo_copy
 from fmnist_edge.data.photos import ACCEPTED, find_photos, list_photos
 from fmnist_edge.errors import DataError
 
@@ -78,6 +78,9 @@ def test_the_wanted_photos_are_unpacked_and_nothing_else(server: tuple[str, dict
     assert len(list(list_photos(folder, "train"))) == len(list(list_photos(folder, "validation"))) == 14
     assert sorted(path.name for path in folder.iterdir()) == ["train", "validation"]
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+    assert is_photo_copy(folder, expected())
+    (folder / "train" / "dress" / "own.jpg").touch()
+    assert not is_photo_copy(folder, expected())
 
 
 @pytest.mark.parametrize(

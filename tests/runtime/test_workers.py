@@ -64,7 +64,7 @@ def test_the_command_prints_the_same_rows_with_folders_and_standard_input(tmp_pa
 
 def test_workers_without_effect_are_refused(tmp_path: Path) -> None:
     assert b"one input only" in run(SAMPLES[0], "--workers", "2").stderr
-    refused = run(*SAMPLES[:2], "--workers", "2", "--save-input", str(tmp_path / "drawn"))
+    refused = run(*SAMPLES[:2], "--workers", "2", "--explain", str(tmp_path / "drawn"))
     assert refused.returncode == EXIT_USAGE
     assert not (tmp_path / "drawn").exists()
 

@@ -21,6 +21,7 @@ from fmnist_edge.cli.options import (
     route_option,
     threads_option,
 )
+from fmnist_edge.cli.outputs import overwrite_option
 from fmnist_edge.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ if TYPE_CHECKING:
 @min_confidence_option
 @route_option
 @click.option(
-    "--save-input",
+    "--explain",
     "explanations",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     help="Processes; for many files, as many as the machine has cores.",
 )
 @output_file_option
+@overwrite_option
 @common_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fmnist_edge.cli.outputs import check_output_folder, check_outputs
+
 if TYPE_CHECKING:
     from fmnist_edge.bulk.walking import Input
     from fmnist_edge.classifier import Route
@@ -38,6 +40,7 @@ class ClassifyRequest:
     threads: int
     workers: int
     output: Path | None
+    overwrite: bool
 
     def check(self) -> None:
         """Raise UsageError for what contradicts itself or can have no effect."""
@@ -49,6 +52,7 @@ class ClassifyRequest:
             self._check_watch()
         else:
             self._check_inputs()
+        self._check_outputs()
 
     def paths(self) -> Iterable[Input]:
         """Return the inputs: those named, then those of the list, which is read as they are asked for."""
@@ -84,7 +88,19 @@ class ClassifyRequest:
         if self.workers > 1 and self.count() == 1:
             raise click.UsageError("--workers has no effect: there is one input only.")
         if self.workers > 1 and self.explanations:
-            raise click.UsageError("--save-input draws in one process: leave --workers out.")
+            raise click.UsageError("--explain draws in one process: leave --workers out.")
+
+    def _check_outputs(self) -> None:
+        """Raise UsageError, before anything is read, if an output is an input or a file of somebody's own."""
+        if self.overwrite and not (self.output or self.explanations):
+            raise click.UsageError("--overwrite goes with --output and --explain.")
+        lists = [path for path in (self.files_from, self.model) if path not in (None, STANDARD_INPUT)]
+        named = [path for path in self.inputs if path != STANDARD_INPUT and (self.recursive or not Path(path).is_dir())]
+        read = [*named, *lists, *([self.watched] if self.watched else [])]
+        check_outputs([self.output], [*read, self.state], overwrite=self.overwrite)
+        check_outputs([self.state], read, overwrite=True)  # the journal looks itself whether it is one
+        # Of a list nobody knows yet what it names: no picture in the folder may be lost.
+        check_output_folder(self.explanations, read, overwrite=self.overwrite and self.files_from is None)
 
 
 def _is_no_folder(path: str) -> bool:

@@ -12,11 +12,12 @@ import click
 
 from fmnist_edge.cli.fetch_progress import shown_fetch
 from fmnist_edge.cli.options import common_options, data_option, note, text_or_json_option
+from fmnist_edge.cli.outputs import check_outputs, overwrite_option
 from fmnist_edge.data.fetch import STALL_SECONDS, fetch_dataset
-from fmnist_edge.data.files import check_folder
+from fmnist_edge.data.files import SHA256, check_folder, verified_content
 from fmnist_edge.data.photos import cached_photos, photos_at_hand, wanted_archive
-from fmnist_edge.data.places import Look, fetch_folder, find_dataset, look
-from fmnist_edge.errors import EXIT_UNAVAILABLE, DataError
+from fmnist_edge.data.places import Look, cache_folder, fetch_folder, find_dataset, look
+from fmnist_edge.errors import EXIT_UNAVAILABLE, DataError, UsageError
 
 
 @click.group()
@@ -36,6 +37,7 @@ def command() -> None:
 )
 @click.option("--photos", is_flag=True, help="Fetch the photos that the photo model is made with, not the dataset.")
 @click.option("--force", is_flag=True, help="Fetch even if a good copy is there.")
+@overwrite_option
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
@@ -45,7 +47,7 @@ def command() -> None:
     help="Give a source up when nothing comes from it for so long.",
 )
 @common_options
-def fetch(output: Path | None, photos: bool, force: bool, timeout: float) -> None:
+def fetch(output: Path | None, photos: bool, force: bool, overwrite: bool, timeout: float) -> None:
     """Fetch the dataset (or the photos), verify it, and print its folder.
 
     It comes from the public mirrors, or those whose base URLs stand in $FMNIST_MIRRORS (separated by
@@ -55,14 +57,19 @@ def fetch(output: Path | None, photos: bool, force: bool, timeout: float) -> Non
     # A polite kill unwinds as Ctrl-C does, so that the children end and temporary folders go.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if photos:
+        if overwrite:
+            raise click.UsageError("--overwrite is for files of the dataset; photos take a folder of their own.")
         click.echo(_fetch_photos(output, force, timeout))
         return
     present = None if force else _good_copy(output)
     if present:
         note(f"a good copy is there already; --force fetches it again: {present}")
     else:
+        folder = output or fetch_folder()
+        if folder != cache_folder():
+            check_outputs((folder / f"{stem}.gz" for stem in SHA256), overwrite=overwrite, ours=_is_dataset_file)
         with shown_fetch() as listener:
-            present = fetch_dataset(output or fetch_folder(), force=force, stall_seconds=timeout, listener=listener)
+            present = fetch_dataset(folder, force=force, stall_seconds=timeout, listener=listener)
     click.echo(present)
 
 
@@ -73,8 +80,10 @@ def _fetch_photos(output: Path | None, force: bool, timeout: float) -> Path:
     if present:
         note(f"photos are there already; --force fetches them again: {present}")
         return present
-    from fmnist_edge.data.photo_fetch import fetch_photos
+    from fmnist_edge.data.photo_fetch import fetch_photos, is_photo_copy
 
+    if output and output.exists() and any(output.iterdir()) and not is_photo_copy(output):
+        raise UsageError(f"{output} would be replaced, and holds more than a copy of the photos; name a new folder")
     with shown_fetch() as listener:
         return fetch_photos(folder, archive=wanted_archive(), stall_seconds=timeout, listener=listener)
 
@@ -103,6 +112,14 @@ def status(ctx: click.Context, data: Path | None, output_format: str) -> None:
 def path(data: Path | None) -> None:
     """Print the folder of the dataset that is used; exit code 3 if there is none."""
     click.echo(find_dataset(data))
+
+
+def _is_dataset_file(path: Path) -> bool:
+    """Tell whether a file is what a fetch writes under its name (MNIST's files have the same names)."""
+    try:
+        return bool(verified_content(path.stem, path.read_bytes()))
+    except (OSError, DataError):
+        return False
 
 
 def _good_copy(output: Path | None) -> Path | None:

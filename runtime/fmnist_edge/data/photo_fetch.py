@@ -59,6 +59,20 @@ def fetch_photos(
     return folder
 
 
+def is_photo_copy(folder: Path, expected: Mapping[str, str] = SPLIT_SHA256) -> bool:
+    """Tell whether a folder holds the photos, all of them, and nothing else, so that replacing it loses nothing."""
+    sums: dict[str, list[str]] = {split: [] for split in expected}
+    try:
+        for path in sorted(folder.rglob("*")):
+            place = path.relative_to(folder).as_posix()
+            if path.is_file():
+                sums[place.split("/")[0]].append(f"{place} {hashlib.sha256(path.read_bytes()).hexdigest()}\n")
+        _check(sums, expected)
+    except (OSError, KeyError, DataError):
+        return False
+    return True
+
+
 def _unpack(raw: bytes, target: Path) -> dict[str, list[str]]:
     """Write the wanted photos of an archive below `target`; return the lines to be summed, by split."""
     sums: dict[str, list[str]] = {"train": [], "validation": []}

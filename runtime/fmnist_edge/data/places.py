@@ -122,5 +122,5 @@ def _bad_explicit(place: Place, check: FolderCheck) -> DataError:
     origin = f" (from {place.name})" if place.name.startswith("$") else ""
     return DataError(
         f"{place.folder}{origin} is not a good copy of the dataset: {check.detail}; "
-        f"mend it with `fmnist-edge data fetch -o {place.folder}`"
+        f"mend it with `fmnist-edge data fetch --overwrite -o {place.folder}`"
     )
