@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fmnist_bench.evaluate import Evaluation
-from fmnist_bench.plots import ACCENT, OTHER, RIGHT, Plot, rendered
+from fmnist_bench.plots import ACCENT, OTHER, RIGHT, Plot, colour_scale
 from fmnist_edge.errors import DataError
 
 
@@ -30,7 +30,7 @@ def confusion_plot(evaluation: Evaluation, title: str) -> Plot:
         axes.set_yticks(range(len(counts)), [group.name for group in evaluation.groups])
         accuracy = 100 * (evaluation.accuracy.share or 0)
         axes.set(title=f"{title}\naccuracy {accuracy:.2f} %", xlabel="predicted label", ylabel="truth")
-        figure.colorbar(picture, ax=axes, label="share of the row's images (%)", shrink=0.8)
+        colour_scale(figure, picture, axes, "share of the row's images (%)")
 
     return Plot(9, max(4.5, 0.62 * len(counts) + 1.8), draw)
 
@@ -97,13 +97,13 @@ class Curve:
 
 
 def curves_of(record: dict[str, Any], metric: str) -> list[Curve]:
-    """Return the training curve and, if the recipe kept images for it, the validation curve of a metric.
+    """Return the curve of the training batches and, if the recipe kept images for it, that of validation.
 
     `metric` is "loss" (nats) or "accuracy" (0..1, returned in percent).
     """
     scale = 100.0 if metric == "accuracy" else 1.0
     history = record["history"]
-    named = (("training", metric, TRAIN_STYLE), ("validation", f"val_{metric}", VALIDATION_STYLE))
+    named = (("training batches, as augmented", metric, TRAIN_STYLE), ("validation", f"val_{metric}", VALIDATION_STYLE))
     return [
         Curve(name, tuple(scale * value for value in history[key]), style)
         for name, key, style in named
@@ -116,17 +116,12 @@ def curves_plot(record: dict[str, Any]) -> Plot:
 
     def draw(figure: Figure) -> None:
         title = f"{record['model']}, recipe {record['recipe']}, seed {record['seed']}"
-        figure.suptitle(f"{title}: {_accuracies(record)}")
+        figure.suptitle(f"{title}\naccuracy of the saved network, nothing augmented: {_accuracies(record)}")
         left, right = figure.subplots(1, 2)
         _draw(left, curves_of(record, "loss"), "Loss", "cross-entropy (nats)")
         _draw(right, curves_of(record, "accuracy"), "Accuracy", "images labelled rightly (%)")
 
-    return Plot(10, 4.4, draw)
-
-
-def curves_png(record: dict[str, Any], dots_per_inch: int = 120) -> bytes:
-    """Return the picture of a training record's loss and accuracy curves, PNG."""
-    return rendered(curves_plot(record), dpi=dots_per_inch)
+    return Plot(10, 4.7, draw)
 
 
 def _accuracies(record: dict[str, Any]) -> str:

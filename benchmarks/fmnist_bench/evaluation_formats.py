@@ -99,18 +99,26 @@ def _group_table(evaluation: Evaluation) -> str:
 
 def _confusion_table(evaluation: Evaluation) -> str:
     width = _width([group.name for group in evaluation.groups])
-    columns = [label[:6] for label in evaluation.labels]
+    columns = [_short(label) for label in evaluation.labels]
     lines = [_head("Confusion: rows are the truth, columns the predicted label")]
     lines.append(" " * width + "".join(f"  {column:>6}" for column in columns))
     for group in evaluation.groups:
-        cells = zip(evaluation.labels, group.predicted, strict=True)
-        row = "".join(f"  {_cell(count, label in group.accepted)}" for label, count in cells)
+        cells = zip(evaluation.labels, columns, group.predicted, strict=True)
+        row = "".join(
+            f"  {_cell(count, max(6, len(column)), label in group.accepted)}" for label, column, count in cells
+        )
         lines.append(f"{_name(group.name, width)}{row}")
     return "\n".join(lines)
 
 
-def _cell(count: int, right: bool) -> str:
-    return click.style(f"{count or '.':>6}", bold=right, fg="blue" if right else None, dim=not right and not count)
+def _short(label: str) -> str:
+    """Return the one word of a label that tells it from the others: T-shirt, Boot."""
+    return label.partition("/")[0].split()[-1].capitalize()
+
+
+def _cell(count: int, width: int, right: bool) -> str:
+    text = f"{count or '.':>{width}}"
+    return click.style(text, bold=right, fg="blue" if right else None, dim=not right and not count)
 
 
 def _coverage_table(evaluation: Evaluation) -> str:

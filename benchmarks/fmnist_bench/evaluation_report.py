@@ -85,7 +85,7 @@ def _figures(subject: Subject) -> dict[str, Figure]:
 
 
 def _percent(share: float | None, digits: int = 2) -> str:
-    return f"{100 * share:.{digits}f} %" if share is not None else "-"
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%" if share is not None else "-"
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -97,6 +97,11 @@ def show_pixels(axes: Any, pixels: NDArray[np.uint8], title: str = "") -> Any:
     return axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
 
 
+def colour_scale(figure: Any, picture: Any, axes: Any, label: str) -> None:
+    """Put the colour bar of a picture beside its axes, exactly as tall as they are."""
+    figure.colorbar(picture, cax=axes.inset_axes((1.03, 0, 0.05, 1)), label=label)
+
+
 def _settings(theme: Theme) -> dict[str, Any]:
     inks = dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), theme.ink)
     grounds = dict.fromkeys(
@@ -142,7 +147,7 @@ def _draw_scaled(figure: Any, image: NDArray[np.uint8], title: str) -> None:
     axes = figure.subplots()
     picture = axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set(title=title, xlabel="column (pixels)", ylabel="row (pixels)")
-    figure.colorbar(picture, ax=axes, shrink=0.5, label="grey level (0 to 255)")
+    colour_scale(figure, picture, axes, "grey level (0 to 255)")
 
 
 def _draw_grid(grid: Any, split: Split, indices: list[int]) -> None:

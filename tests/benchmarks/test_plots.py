@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 from matplotlib.colors import to_hex
 
-from fmnist_bench.charts import calibration_plot, confusion_plot
+from fmnist_bench.charts import calibration_plot, confusion_plot, curves_of, curves_plot
 from fmnist_bench.evaluate import evaluate
 from fmnist_bench.labelled import Answers, answer_split
 from fmnist_bench.plots import (
@@ -197,3 +197,42 @@ def test_without_matplotlib_one_line_says_what_to_install() -> None:
         assert done.returncode == 3
         assert done.stderr.count("\n") == 1
         assert "pip install 'fmnist-edge[plot]'" in done.stderr
+
+
+HISTORY = {"loss": [0.9, 0.5], "accuracy": [0.7, 0.8], "val_loss": [0.8, 0.6], "val_accuracy": [0.75, 0.78]}
+RECORD = {
+    "model": "fmnist-mlp",
+    "recipe": "default",
+    "seed": 0,
+    "accuracy": {"train": 0.91, "test": 0.8},
+    "history": HISTORY,
+}
+
+
+def test_curves_are_the_history_in_their_units_and_the_title_tells_them_from_the_saved_network() -> None:
+    assert [curve.values for curve in curves_of(RECORD, "loss")] == [(0.9, 0.5), (0.8, 0.6)]
+    training, validation = curves_of(RECORD, "accuracy")
+    assert training.values == pytest.approx((70, 80))
+    assert validation.values == pytest.approx((75, 78))
+    assert training.style["linestyle"] != validation.style["linestyle"]
+    figure = drawn(curves_plot(RECORD))
+    assert "accuracy of the saved network, nothing augmented: train 91.00 %" in figure.get_suptitle()
+    assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()] == [
+        "training batches, as augmented",
+        "validation",
+    ]
+
+
+def test_a_training_without_validation_has_one_curve() -> None:
+    plain = {**RECORD, "history": {"loss": [0.9], "accuracy": [0.7]}}
+    assert len(curves_of(plain, "accuracy")) == 1
+
+
+def test_a_colour_bar_is_as_tall_as_its_picture(test_answers: Answers) -> None:
+    for plot in (confusion_plot(evaluate(test_answers), "x"), samples_plot(load_split("train"), "train", 20_000)):
+        figure = drawn(plot)
+        figure.draw_without_rendering()
+        picture = next(axes for axes in figure.axes if axes.images and axes.child_axes)
+        assert picture.child_axes[0].get_window_extent().height == pytest.approx(
+            picture.get_window_extent().height, rel=0.01
+        )
