@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/
 INSTALL := $(RUN)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test stress fuzz fuzz-quick reliability bench bench-quick bench-readme lint format models photo-vectors samples photo-figure page-figure figures constraints wheel clean
+.PHONY: help demo test stress fuzz fuzz-quick bench bench-quick bench-readme lint format models photo-vectors samples photo-figure page-figure figures constraints wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -70,14 +70,6 @@ fuzz: $(VENV)/.fuzz  ## try 200,000 inputs of a coverage-guided fuzzer on images
 
 fuzz-quick: $(VENV)/.fuzz  ## fuzz for a minute
 	@$(RUN)python -m tests.reliability.fuzz.run --seconds 28
-
-reliability: $(VENV)/.dev  ## write docs/reliability.md from the records that stress and fuzz keep
-	@$(RUN)python -m tests.reliability.page
-
-.PHONY: protections
-protections: $(VENV)/.fuzz  ## take each protection away in a copy, see a test fail, and write docs/reliability-protections.md (half an hour)
-	@$(RUN)fmnist-edge data fetch
-	@$(RUN)python -m tests.reliability.protections.run
 
 lint: $(VENV)/.dev  ## check style, types and who imports whom
 	@echo "== ruff" && $(RUN)ruff check . && $(RUN)ruff format --check .

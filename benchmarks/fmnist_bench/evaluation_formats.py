@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from fmnist_bench.evaluate import BINS, Evaluation, Share
-from fmnist_edge.bulk.printable import printable
+from fmnist_edge.errors import printable
 
 GOOD: Final = 0.9  # shares from here on are green on a terminal
 POOR: Final = 0.75  # shares below are red

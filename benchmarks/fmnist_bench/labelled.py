@@ -10,9 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.bulk.result import Result
-from fmnist_edge.bulk.streaming import classify_all
-from fmnist_edge.bulk.walking import walk
+from fmnist_edge.batch import Result, classify_all, walk
 from fmnist_edge.classifier import Classifier, Prediction
 from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.dataset import SplitName, load_split

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fmnist_bench.labelled import Answers
 from fmnist_edge.atomic import write_atomically
-from fmnist_edge.bulk.streaming import classify_all
+from fmnist_edge.batch import classify_all
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.dataset import Split, SplitName, load_split
@@ -75,7 +75,7 @@ def rendered(plot: Plot, form: str = "png", *, dpi: int = DPI, theme: Theme = LI
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "fmnist-edge", **_settings(theme)}):
         stamps = {
-            "png": {"Software": "fmnist-edge"},  # who wrote it: see fmnist_edge.cli.outputs
+            "png": {"Software": "fmnist-edge"},  # who wrote it: see fmnist_edge.cli.options
             "svg": {"Creator": "fmnist-edge", "Date": None},
             "pdf": {"Creator": "fmnist-edge", "CreationDate": None},
         }

@@ -1,14 +1,18 @@
-"""Files appear whole or not at all."""
+"""Files and folders appear whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import secrets
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from fmnist_edge.errors import OutputError
 
@@ -68,3 +72,131 @@ def _scratch_file(temporary: Path) -> BinaryIO:
 
 def _is_device(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+_SUFFIX: Final = ".unfinished"
+_AT_FDCWD: Final = -100  # of Linux's fcntl.h
+_RENAME_EXCHANGE: Final = 2  # of Linux's fs.h
+
+
+def write_folder_atomically(folder: Path, files: dict[str, bytes]) -> None:
+    """Write `files`, path within the folder to content, as the whole content of `folder`, in one step.
+
+    A folder that is there already is replaced: whether it may be is the caller's to decide. Missing parents are made.
+    Raises OutputError, leaving what was there untouched and no debris; what a killed run left is swept by the next.
+    """
+    target = Path(os.path.realpath(folder))  # a link to a folder stays a link
+    try:
+        _check_replaceable(target)
+        with _parents_made(target):
+            _sweep(target)
+            with _staging(target) as staging:
+                _fill(staging / "new", files)
+                _exchange(staging, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"cannot write the folder {folder}: {reason}; name another place") from error
+
+
+@contextlib.contextmanager
+def _parents_made(target: Path) -> Iterator[None]:
+    """Make missing parents; remove them again if the block fails."""
+    missing = [parent for parent in target.parents if not parent.exists()]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for parent in missing:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+def _check_replaceable(target: Path) -> None:
+    """Refuse what no rename can replace, in words that say why."""
+    if os.path.ismount(target):
+        raise OutputError(f"{target} is a mount point, which cannot be replaced in one step; name a folder inside it")
+    if Path.cwd().is_relative_to(target):
+        raise OutputError(f"you are inside {target}, which is written in one step; name another folder")
+
+
+@contextlib.contextmanager
+def _staging(target: Path) -> Iterator[Path]:
+    """Give a hidden folder beside `target`, locked while this process lives, and removed at the end."""
+    staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=_SUFFIX))
+    try:
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(OSError):  # a file system without locks: then a killed run's leftovers stay
+                held.enter_context(_lock(staging))
+            yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _fill(folder: Path, files: dict[str, bytes]) -> None:
+    folder.mkdir()
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _exchange(staging: Path, target: Path) -> None:
+    """Move the new folder into place: in one step, or the old one away first, which comes back if that fails."""
+    if target.exists() and _swapped(staging / "new", target):
+        return
+    if target.exists():
+        target.rename(staging / "old")
+    try:
+        (staging / "new").rename(target)
+    except BaseException:
+        if (staging / "old").exists():
+            (staging / "old").rename(target)
+        raise
+
+
+def _swapped(one: Path, other: Path) -> bool:
+    """Let two folders change places in one step; False where the system or the file system knows no such thing.
+
+    renameat2(2): Linux 3.15, glibc 2.28. Python has no function of its own for it.
+    """
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed runs left beside `target`: staging folders that no living process holds locked."""
+    for staging in target.parent.glob(f".{target.name}.*{_SUFFIX}"):
+        with contextlib.suppress(OSError), _lock(staging):
+            _rescue(staging, target)
+            shutil.rmtree(staging)
+
+
+def _rescue(staging: Path, target: Path) -> None:
+    """Bring back the old folder of a run that was killed between its two renames."""
+    if not target.exists() and (staging / "old").exists():
+        (staging / "old").rename(target)
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder that ends with the process. Raises OSError if another process holds it."""
+    if sys.platform == "win32":  # folders cannot be locked there: a killed run's leftovers are left alone
+        if folder.exists() and any(folder.iterdir()):
+            raise OSError("cannot tell whether it is in use")
+        yield
+    else:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        finally:
+            os.close(handle)

@@ -1,4 +1,4 @@
-"""Every error that fmnist-edge raises on purpose. Each carries the exit code of the command line."""
+"""Every error that fmnist-edge raises on purpose, its exit code, and what makes text from outside safe to print."""
 
 from __future__ import annotations
 
@@ -68,3 +68,20 @@ class MissingExtraError(FmnistEdgeError):
         super().__init__(
             f"`fmnist-edge {command}` needs {missing}, which is not installed: pip install 'fmnist-edge[{extra}]'"
         )
+
+
+def printable(text: str) -> str:
+    """Return text that is safe on a terminal and in one line.
+
+    Control characters, line ends, invisible marks and undecodable bytes become escapes such as \\n, \\x1b, \\u202e
+    and \\xff.
+    """
+    if text.isprintable():  # most are, and a character at a time is slow
+        return text
+    return "".join(character if character.isprintable() else _escape(character) for character in text)
+
+
+def _escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte that was not UTF-8 (PEP 383)
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")

@@ -15,7 +15,7 @@ import PIL.PngImagePlugin
 from numpy.typing import NDArray
 
 from fmnist_edge.atomic import write_atomically
-from fmnist_edge.bulk.result import shown_label
+from fmnist_edge.batch import shown_label
 from fmnist_edge.classifier import Prediction
 
 SIDE: Final = 280  # pixels; ten for each of the 28 that the network saw
@@ -27,7 +27,7 @@ _TEXT: Final = (32, 32, 32)
 _BEST: Final = (0, 90, 181)  # a blue and a grey that colour-blind people tell apart, too
 _OTHER: Final = (170, 170, 170)
 _OUTLINE: Final = (255, 0, 200)
-_STAMP: Final = PIL.PngImagePlugin.PngInfo()  # says who wrote the file, see cli/outputs.py
+_STAMP: Final = PIL.PngImagePlugin.PngInfo()  # says who wrote the file, see cli/options.py
 _STAMP.add_text("Software", "fmnist-edge")
 
 

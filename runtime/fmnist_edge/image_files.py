@@ -4,7 +4,7 @@ Only formats on a short list are decoded, each by its own Pillow plugin: a file 
 nobody expects (Ghostscript for EPS, say), and importing one plugin instead of all keeps a cold start short.
 
 A file of a few bytes can claim any size, and some formats take several times what their pixels do. With the limits
-here a whole `classify` stays under 300 MB for any file (docs/reliability.md has what was measured).
+here a whole `classify` stays under 300 MB for any file (tests/reliability/test_memory.py).
 """
 
 from __future__ import annotations

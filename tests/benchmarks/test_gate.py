@@ -18,7 +18,7 @@ from fmnist_bench.measuring.probing import ALL_FIGURES, Probe, Side, laid_out
 from fmnist_edge.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
-ENTRY = "fmnist_edge.cli.script:run"
+ENTRY = "fmnist_edge.__main__:run"
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 TWICE = """
 _once = Classifier.predict

@@ -9,7 +9,7 @@ import pytest
 
 from fmnist_convert.photo.scenes import draw_scenes
 from fmnist_edge import Classifier
-from fmnist_edge.bulk.result import shown_label
+from fmnist_edge.batch import shown_label
 from fmnist_train.photo.negatives import TEST_SEED, negatives
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_edge import Classifier, ImageError
-from fmnist_edge.bulk.streaming import classify_sources
+from fmnist_edge.batch import classify_sources
 from fmnist_edge.classifier import Prediction
 from fmnist_edge.images import ImageSource
 from fmnist_edge.lake.careful import classify_carefully

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pyarrow import dataset
 
-from fmnist_edge.bulk.table import FIELDS
+from fmnist_edge.batch import FIELDS
 from fmnist_edge.errors import DataError, OutputError, UsageError
 from fmnist_edge.lake.job import Job, make_job
 from fmnist_edge.lake.plan import PARTS_A_FILE, read_part, read_plan

@@ -9,7 +9,7 @@ import pyarrow
 import pytest
 from pyarrow import fs
 
-from fmnist_edge.bulk.walking import walk
+from fmnist_edge.batch import walk
 from fmnist_edge.errors import DataError, ImageError, UsageError
 from fmnist_edge.lake.opening import open_destination, open_sources
 from fmnist_edge.lake.parquet_sources import BytesColumn, PathColumn

@@ -34,7 +34,7 @@ class Command:
     arguments: Callable[[Path], list[str]]
     """For the folder that it writes into."""
     kills: int
-    """Of the long form, for the table in docs/reliability.md."""
+    """Of the long form."""
     environment: Mapping[str, str] = field(default_factory=dict)
     own: tuple[str, ...] = ()
     """Hidden folders that it may leave on purpose, to go on from."""
@@ -50,10 +50,14 @@ def commands(dataset: Path, mirror: str) -> list[Command]:
         return ["deploy", str(out)]
 
     return [
-        Command("classify --output", lambda out: ["classify", *SAMPLES * 200, "--output", f"{out}/rows.txt"], 50),
+        Command(
+            "classify --output",
+            lambda out: ["classify", *SAMPLES * 200, "--output", f"{out}/rows.txt", "--overwrite"],
+            50,
+        ),
         Command(
             "data fetch",
-            lambda out: ["data", "fetch", "--force", "-o", str(out)],
+            lambda out: ["data", "fetch", "--force", "--overwrite", "-o", str(out)],
             60,
             {"FMNIST_MIRRORS": mirror, "no_proxy": "127.0.0.1"},
         ),

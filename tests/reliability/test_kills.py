@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.reliability.kills import Command, Harness, commands
-from tests.reliability.records import write_record
 from tests.runtime.conftest import Mirror
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kills process groups, as POSIX has them")
@@ -46,23 +45,4 @@ def test_many_kills_lose_nothing(name: str, dataset: Path, mirror: Mirror, tmp_p
     mirror.server.handle_error = lambda *_: None  # type: ignore[method-assign]  # of a client that was killed
     command = named(name, dataset, mirror)
     harness = killed(command, tmp_path, command.kills)
-    write_record(
-        f"kills-{name.replace(' ', '-').replace('--', '')}",
-        {
-            "order": 50,
-            "what": f"`{name}` ended by kill -9 at random moments, and run again",
-            "tried": harness.kills,
-            "unit": "kills",
-            "lost": len(harness.faults),
-            "seed": SEED,
-            "found": {"files that it writes": len(harness.new)},
-            "test": "tests/reliability/test_kills.py",
-        },
-    )
     assert harness.faults == []
-
-
-def test_all_commands_together_are_killed_two_hundred_times(dataset: Path) -> None:
-    table = commands(dataset, "")
-    assert sum(command.kills for command in table) == 200
-    assert [command.name for command in table] == list(NAMES)

@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 
 from fmnist_edge import Classifier
-from fmnist_edge.bulk.result import Result
+from fmnist_edge.batch import Result
 from tests.reliability.dropping import SCENES
 from tests.reliability.kills import SAMPLES
 from tests.reliability.load import FLAT_MB, Run, mixed, run_list, write_images
 from tests.reliability.processes import SCRIPT, run
-from tests.reliability.records import write_record
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 PROCESSES, THREADS = 8, 32
@@ -61,22 +60,6 @@ def test_a_hundred_thousand_images_in_one_run(tmp_path: Path, broken: Path) -> N
     total = 100_000
     done = run_list(mixed(write_images(tmp_path, 10_000), broken, total, 100, 100), total)
     wrong = faults(done, total)
-    write_record(
-        "load",
-        {
-            "order": 60,
-            "what": "Images in one run of classify, photos and broken files among them; memory flat within 2 MB",
-            "tried": done.rows,
-            "unit": "images",
-            "lost": len(wrong),
-            "seed": None,
-            "found": {
-                "growth after the first tenth": f"{done.growth_mb():.2f} MB",
-                "different files": len(done.first),
-            },
-            "test": "tests/reliability/test_load.py",
-        },
-    )
     assert wrong == []
 
 
@@ -87,19 +70,6 @@ def test_a_million_paths_on_standard_input() -> None:
     paths = (SAMPLES[0] if number % 10 == 0 else f"missing-{number % 1000}.png" for number in range(total))
     done = run_list(paths, total)
     wrong = faults(done, total)
-    write_record(
-        "paths",
-        {
-            "order": 61,
-            "what": "Paths on `--files-from -`, nine of ten of them of no file; memory flat within 2 MB",
-            "tried": done.rows,
-            "unit": "paths",
-            "lost": len(wrong),
-            "seed": None,
-            "found": {"growth after the first tenth": f"{done.growth_mb():.2f} MB"},
-            "test": "tests/reliability/test_load.py",
-        },
-    )
     assert wrong == []
 
 
@@ -122,25 +92,6 @@ def test_many_threads_on_one_classifier_give_the_same_bits() -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         runs = list(pool.map(answer, range(THREADS)))
     assert all(answers == expected for answers in runs)
-
-
-@pytest.mark.stress
-def test_many_processes_and_threads_for_the_record() -> None:
-    test_many_processes_at_once_give_the_same_rows()
-    test_many_threads_on_one_classifier_give_the_same_bits()
-    write_record(
-        "at-once",
-        {
-            "order": 62,
-            "what": "Processes at once, and threads on one Classifier: answers equal to the bit",
-            "tried": PROCESSES + THREADS,
-            "unit": "processes and threads",
-            "lost": 0,
-            "seed": None,
-            "found": {"processes": PROCESSES, "threads": THREADS},
-            "test": "tests/reliability/test_load.py",
-        },
-    )
 
 
 @linux_only

@@ -10,7 +10,6 @@ import pytest
 
 from tests.reliability.big_pictures import BOMBS, FORMS, can_write, write
 from tests.reliability.processes import run
-from tests.reliability.records import write_record
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="asks the system as POSIX has it")
 LIMIT_MB = 300
@@ -60,24 +59,6 @@ def test_the_worst_pictures_take_less_than_300_mb(name: str, tmp_path: Path) -> 
 @pytest.mark.stress
 def test_no_picture_takes_300_mb(tmp_path: Path) -> None:
     peaks = {name: peak(name, tmp_path) for name in (*FORMS, *BOMBS) if can_write(name)}
-    classified = [taken for taken, refused in peaks.values() if not refused]
     over = [name for name, (taken, _) in peaks.items() if taken >= LIMIT_MB]
-    write_record(
-        "memory",
-        {
-            "order": 20,
-            "what": f"Pictures of 12 to 1,600 megapixels in every form, each classified or refused below {LIMIT_MB} MB",
-            "tried": len(peaks),
-            "unit": "pictures",
-            "lost": len(over),
-            "seed": 0,
-            "found": {
-                "most memory": f"{max(taken for taken, _ in peaks.values()):.0f} MB",
-                "of a picture that was classified": f"{max(classified):.0f} MB",
-                "refused": sum(bool(refused) for _, refused in peaks.values()),
-            },
-            "test": "tests/reliability/test_memory.py",
-        },
-    )
     assert over == []
     assert {name for name, (_, refused) in peaks.items() if refused} == REFUSED & peaks.keys()

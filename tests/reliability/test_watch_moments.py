@@ -13,13 +13,9 @@ from pathlib import Path
 import pytest
 
 from fmnist_edge import Classifier
-from fmnist_edge.bulk import drop_folder
-from fmnist_edge.bulk.drop_folder import DropFolder, Ready
-from fmnist_edge.bulk.interruption import Interruption
-from fmnist_edge.bulk.result import Result
-from fmnist_edge.bulk.streaming import OnAnswer
-from fmnist_edge.bulk.watch_journal import Journal, Output
-from fmnist_edge.bulk.watching import Listener, Watch, watch
+from fmnist_edge import watch as watch_module
+from fmnist_edge.batch import OnAnswer, Result
+from fmnist_edge.watch import DropFolder, Interruption, Journal, Listener, Output, Ready, Watch, watch
 from tests.reliability.kills import SAMPLES, SCRIPT
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
@@ -69,7 +65,7 @@ def test_a_file_that_has_just_changed_is_left_alone_but_not_an_old_one_that_was_
 def test_a_file_that_cannot_be_decoded_is_looked_at_once_more_in_the_end(
     drop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drop_folder, "PATIENCE", 2)
+    monkeypatch.setattr(watch_module, "DAMAGED_AFTER", 2)
     looked = DropFolder(drop, Journal(None, drop, Output(1)), recursive=False, settle=0.1)
     os.utime(drop / "a.png", (time.time() + 1, time.time() + 1))  # stands still from now on
     first = _wait(looked)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge.bulk.watch_journal import Entry, Journal, Output, Stamp
 from fmnist_edge.errors import FmnistEdgeError, OutputError, UsageError
+from fmnist_edge.watch import Entry, Journal, Output, Stamp
 
 FIRST, SECOND = Entry("a.png", Stamp(10, 5), "aa"), Entry("b.png", Stamp(20, 6), "bb", True)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge.data import places as dataset_places
-from fmnist_edge.data.files import SIZES, read_verified
+from fmnist_edge import dataset as dataset_places
+from fmnist_edge.dataset import SIZES, read_verified
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge.atomic_folder import write_folder_atomically
+from fmnist_edge.atomic import write_folder_atomically
 from fmnist_edge.errors import OutputError
 
 OLD = {"a.txt": b"old", "deep/b.txt": b"old"}
@@ -21,9 +21,9 @@ posix = pytest.mark.skipif(os.name == "nt", reason="signals and limits of POSIX"
 WRITER = """
 import sys
 from pathlib import Path
-from fmnist_edge import atomic_folder
+from fmnist_edge import atomic
 {setup}
-atomic_folder.write_folder_atomically(Path(sys.argv[1]), {{"a.txt": b"new", "deep/er/c.bin": bytes(1000)}})
+atomic.write_folder_atomically(Path(sys.argv[1]), {{"a.txt": b"new", "deep/er/c.bin": bytes(1000)}})
 """
 
 
@@ -106,10 +106,10 @@ def test_a_killed_writer_leaves_nothing_or_a_whole_folder_and_the_next_run_sweep
     tmp_path: Path, moment: str, call: int
 ) -> None:
     """Killed in the first or second `os.fsync`, or at the first or second rename: old one away, new one in."""
-    where = {"fsync": "atomic_folder.os, 'fsync'", "rename": "Path, 'rename'"}[moment]
+    where = {"fsync": "atomic.os, 'fsync'", "rename": "Path, 'rename'"}[moment]
     setup = f"""
 import os, signal, itertools
-atomic_folder._swapped = lambda *_: False  # as on other systems
+atomic._swapped = lambda *_: False  # as on other systems
 count, original = itertools.count(1), getattr({where})
 def kill(*arguments):
     if next(count) == {call}:
@@ -132,8 +132,8 @@ def test_a_folder_is_replaced_in_one_step_that_no_kill_can_divide(
     order = {"before": "(kill(), swap(*a))", "after": "(swap(*a), kill())"}[moment]
     setup = f"""
 import os, signal
-swap, kill = atomic_folder._swapped, lambda: os.kill(os.getpid(), signal.SIGKILL)
-atomic_folder._swapped = lambda *a: {order}
+swap, kill = atomic._swapped, lambda: os.kill(os.getpid(), signal.SIGKILL)
+atomic._swapped = lambda *a: {order}
 del Path.rename"""
     write_folder_atomically(tmp_path / "kit", OLD)
     assert run_writer(tmp_path / "kit", setup).returncode == -signal.SIGKILL
@@ -145,7 +145,7 @@ del Path.rename"""
 
 @posix
 def test_the_old_folder_comes_back_when_the_next_run_fails_too(tmp_path: Path) -> None:
-    kill = "import os; rename = Path.rename; atomic_folder._swapped = lambda *_: False\n" + (
+    kill = "import os; rename = Path.rename; atomic._swapped = lambda *_: False\n" + (
         "Path.rename = lambda *a: (os.kill(os.getpid(), 9) if a[0].name == 'new' else rename(*a))"
     )
     write_folder_atomically(tmp_path / "kit", OLD)
@@ -157,7 +157,7 @@ def test_the_old_folder_comes_back_when_the_next_run_fails_too(tmp_path: Path) -
 
 @posix
 def test_a_running_writer_is_not_swept(tmp_path: Path) -> None:
-    wait = "import os, time; fsync = os.fsync; atomic_folder.os.fsync = lambda f: (fsync(f), time.sleep(1.5))"
+    wait = "import os, time; fsync = os.fsync; atomic.os.fsync = lambda f: (fsync(f), time.sleep(1.5))"
     program = WRITER.format(setup=wait)
     with subprocess.Popen([sys.executable, "-c", program, tmp_path / "kit"]) as running:
         deadline = time.monotonic() + 20

@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmnist_edge import Classifier, ImageError
-from fmnist_edge.bulk import streaming as bulk
-from fmnist_edge.bulk.result import Result
-from fmnist_edge.bulk.streaming import classify_all
+from fmnist_edge import batch as bulk
+from fmnist_edge.batch import Result, classify_all
 from fmnist_edge.classifier import Prediction
 from fmnist_edge.images import load_image
 from tests.runtime.pictures import encoded, garment
@@ -92,7 +91,7 @@ def test_an_endless_list_of_inputs_is_read_no_further_than_a_batch_ahead(classif
 def test_a_batch_is_run_before_it_is_full_when_inputs_are_slow(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "PATIENCE", 0)
+    monkeypatch.setattr(bulk, "BATCH_SECONDS", 0)
     taken: list[str] = []
 
     def slow() -> itertools.chain[str]:

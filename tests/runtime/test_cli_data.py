@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fmnist_edge.data.files import SHA256, SIZES
+from fmnist_edge.dataset import SHA256, SIZES
 from tests.runtime.conftest import Mirror
 
 pytestmark = pytest.mark.usefixtures("swept")
@@ -217,6 +217,6 @@ def test_data_commands_load_no_numpy(tmp_path: Path) -> None:
         "import sys\nfrom fmnist_edge.cli.main import main\n"
         "sys.argv = ['fmnist-edge', 'data', 'path', '--data', sys.argv[1]]\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 3\n"
-        "assert 'fmnist_edge.data.places' in sys.modules and 'numpy' not in sys.modules"
+        "assert 'fmnist_edge.dataset' in sys.modules and 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, capture_output=True)

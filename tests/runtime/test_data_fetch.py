@@ -11,12 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge.data import debian as dataset_debian
-from fmnist_edge.data import fetch as dataset_fetch
-from fmnist_edge.data.fetch import fetch_dataset
-from fmnist_edge.data.fetch_listener import FetchListener
-from fmnist_edge.data.files import SHA256, check_folder
-from fmnist_edge.data.mirrors import MIRRORS, wanted_mirrors
+from fmnist_edge import download
+from fmnist_edge.dataset import SHA256, check_folder
+from fmnist_edge.download import MIRRORS, FetchListener, fetch_dataset, wanted_mirrors
 from fmnist_edge.errors import DataError, OutputError
 from tests.runtime.conftest import Mirror
 
@@ -125,7 +122,7 @@ def test_what_is_there_and_good_is_kept_and_only_the_rest_is_fetched(mirror: Mir
 def test_nothing_is_asked_for_when_all_is_there_unless_forced(
     mirror: Mirror, half_done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset_fetch, "SHA256", {stem: SHA256[stem] for stem in LABELS})
+    monkeypatch.setattr(download, "SHA256", {stem: SHA256[stem] for stem in LABELS})
     for _ in range(2):
         fetch_dataset(half_done, mirrors=[mirror.url("good")], debian=False)
     assert len(mirror.requests) == 2
@@ -179,7 +176,7 @@ def test_a_file_that_cannot_be_replaced_is_fine_if_it_is_good(
         path.write_bytes(compressed[path.name.removesuffix(".gz")])
         raise OutputError("in use")
 
-    monkeypatch.setattr(dataset_fetch, "write_atomically", another_process_has_it_open)
+    monkeypatch.setattr(download, "write_atomically", another_process_has_it_open)
     fetch_dataset(half_done, mirrors=[mirror.url("good")], debian=False)
     assert check_folder(half_done).state == "complete"
 
@@ -297,6 +294,6 @@ def test_a_repository_without_the_package_is_told_in_apts_own_words(
 
 
 def test_a_machine_without_apt_is_told_so(half_done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset_debian.shutil, "which", lambda _: None)
+    monkeypatch.setattr(download.shutil, "which", lambda _: None)
     with pytest.raises(DataError, match="there is no apt-get on this machine"):
         fetch_dataset(half_done, mirrors=[])

@@ -11,10 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmnist_edge.data.files import SIZES, check_folder, read_verified
-from fmnist_edge.data.places import cache_folder, look
-from fmnist_edge.data.user_cache import user_cache
-from fmnist_edge.dataset import SHA256, Split, find_dataset, load_split, parse_idx, read_idx
+from fmnist_edge.dataset import (
+    SHA256,
+    SIZES,
+    Split,
+    cache_folder,
+    check_folder,
+    find_dataset,
+    load_split,
+    look,
+    parse_idx,
+    read_idx,
+    read_verified,
+    user_cache,
+)
 from fmnist_edge.errors import EXIT_UNAVAILABLE, DataError
 
 pytestmark = pytest.mark.usefixtures("swept")
@@ -120,7 +130,7 @@ def test_places_are_looked_at_in_the_documented_order(
     dataset: Path, nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keras = copied(dataset, nowhere / ".keras" / "datasets" / "fashion-mnist")
-    monkeypatch.setattr("fmnist_edge.data.places.DEBIAN_FOLDER", dataset)
+    monkeypatch.setattr("fmnist_edge.dataset.DEBIAN_FOLDER", dataset)
     cache = cache_folder()
     assert cache is not None
     names = [result.place.name for result in look()]

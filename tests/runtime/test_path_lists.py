@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge.bulk.path_lists import LONGEST_PATH, listed_paths
+from fmnist_edge.batch import LONGEST_PATH, listed_paths
 from fmnist_edge.errors import FmnistEdgeError
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))

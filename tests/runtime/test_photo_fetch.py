@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge.data.photo_fetch import fetch_photos, is_photo_copy
-from fmnist_edge.data.photos import ACCEPTED, find_photos, list_photos
+from fmnist_edge.download import ACCEPTED, fetch_photos, find_photos, is_photo_copy, list_photos
 from fmnist_edge.errors import DataError
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))

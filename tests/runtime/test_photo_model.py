@@ -15,8 +15,8 @@ import pytest
 
 from fmnist_edge import Classifier, ImageError, ModelError
 from fmnist_edge.classifier import PhotoModel, looks_like_the_dataset
-from fmnist_edge.data.photos import ACCEPTED, list_photos, photos_at_hand
 from fmnist_edge.dataset import load_split
+from fmnist_edge.download import ACCEPTED, list_photos, photos_at_hand
 from fmnist_edge.errors import UsageError
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 
@@ -141,7 +141,7 @@ def test_threads_and_pickles_give_the_same_bits(classifier: Classifier) -> None:
 
 
 def test_an_answer_below_the_models_threshold_is_unsure_by_default(classifier: Classifier) -> None:
-    from fmnist_edge.bulk.result import shown_label
+    from fmnist_edge.batch import shown_label
 
     noise = np.random.default_rng(5).integers(0, 256, (200, 200, 3)).astype(np.uint8)
     prediction = classifier.classify(noise)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from fmnist_edge.cli.terminal_image import blocks, plain
+from fmnist_edge.cli.output import blocks, plain
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 SAMPLE = Path(__file__).parents[2] / "samples" / "9-ankle-boot.png"

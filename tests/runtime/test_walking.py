@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge.bulk.walking import expand, walk
+from fmnist_edge.batch import expand, walk
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
 

@@ -15,13 +15,12 @@ import pytest
 from numpy.typing import NDArray
 
 from fmnist_edge import Classifier, FmnistEdgeError
-from fmnist_edge.bulk import parallel as bulk
-from fmnist_edge.bulk.parallel import classify_with_workers
-from fmnist_edge.bulk.result import Result
-from fmnist_edge.bulk.streaming import classify_all
+from fmnist_edge import workers as bulk
+from fmnist_edge.batch import Result, classify_all
 from fmnist_edge.classifier import Prediction
 from fmnist_edge.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from fmnist_edge.images import ImageSource
+from fmnist_edge.workers import classify_with_workers
 from tests.runtime.pictures import encoded, garment
 
 ROOT = Path(__file__).parents[2]

@@ -23,7 +23,7 @@ from fmnist_edge.errors import EXIT_FAILED
 if TYPE_CHECKING:
     from fmnist_bench.evaluate import Evaluation
     from fmnist_bench.labelled import Answers
-    from fmnist_edge.bulk.result import Result
+    from fmnist_edge.batch import Result
 
 
 @click.command("evaluate")
@@ -169,7 +169,7 @@ def _progress(total: int) -> Any:
 
 
 def _watched(results: Iterable[Result], bar: Any) -> Iterator[Result]:
-    from fmnist_edge.bulk.printable import printable
+    from fmnist_edge.errors import printable
 
     for result in results:
         bar.update(1)

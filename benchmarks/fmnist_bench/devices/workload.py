@@ -15,9 +15,9 @@ from fmnist_bench.devices.faults import FAULTS
 from fmnist_convert.int8_graph import build_int8, read_int8, with_inner_outputs
 from fmnist_convert.integer_network import IntegerNetwork
 from fmnist_convert.photo.scenes import draw_scenes
-from fmnist_edge.data.photos import list_photos, photos_at_hand
 from fmnist_edge.dataset import load_split
 from fmnist_edge.decoding import decode
+from fmnist_edge.download import list_photos, photos_at_hand
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 
 CLASSIFIER: Final = "classifier"

@@ -16,7 +16,7 @@ from fmnist_bench.measuring.probing import Side, laid_out
 from fmnist_edge.errors import UsageError
 
 _PACKAGE: Final = "runtime/fmnist_edge"
-_ENTRY: Final = "fmnist_edge.cli.script:run"
+_ENTRY: Final = "fmnist_edge.__main__:run"
 
 
 def lay_out_revision(revision: str, folder: Path) -> Side:

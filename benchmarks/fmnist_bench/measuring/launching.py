@@ -54,7 +54,7 @@ def command_line() -> list[str]:
         installed = Path(sys.executable).with_name(name)
         if installed.is_file():
             return [str(installed)]
-    return entry_point("fmnist_edge.cli.script:run")
+    return entry_point("fmnist_edge.__main__:run")
 
 
 def entry_point(entry: str) -> list[str]:

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from fmnist_edge.cli.classify_printing import Tally, shown_as, with_progress, write_rows
-from fmnist_edge.cli.classify_request import ClassifyRequest
 from fmnist_edge.cli.options import (
+    check_output_folder,
+    check_outputs,
     common_options,
     is_debugging,
     max_pixels_option,
     min_confidence_option,
     model_option,
+    note,
     output_file_option,
+    overwrite_option,
     route_option,
     threads_option,
+    wanted_color,
 )
-from fmnist_edge.cli.outputs import overwrite_option
-from fmnist_edge.errors import EXIT_FAILED
+from fmnist_edge.errors import EXIT_FAILED, printable
 
 if TYPE_CHECKING:
-    from fmnist_edge.bulk.result import Result
-    from fmnist_edge.bulk.streaming import OnAnswer
-    from fmnist_edge.classifier import Classifier
-    from fmnist_edge.cli.output_rows import RowOptions
+    from fmnist_edge.batch import Input, OnAnswer, Result
+    from fmnist_edge.classifier import Classifier, Route
+    from fmnist_edge.cli.output import RowOptions, Tally
+    from fmnist_edge.watch import Output
+
+STANDARD_INPUT: Final = "-"
 
 
 @click.command("classify")
@@ -108,7 +114,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     request.check()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy's import: threads that nothing here uses
     from fmnist_edge.classifier import Classifier
-    from fmnist_edge.cli.output_rows import RowOptions
+    from fmnist_edge.cli.output import RowOptions, Tally, shown_as
     from fmnist_edge.image_files import MAX_PIXELS
 
     classifier = Classifier(
@@ -118,8 +124,6 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     rows = RowOptions(request.top_k, request.min_confidence, shown_as(request.show, request.output))
     tally = Tally(debug=is_debugging(ctx))
     if request.watched is not None:
-        from fmnist_edge.cli.classify_watch import watch_folder
-
         watch_folder(classifier, request, request.watched, rows, tally, saver)
     else:
         _classify(classifier, request, rows, tally, saver)
@@ -131,7 +135,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 def _classify(
     classifier: Classifier, request: ClassifyRequest, rows: RowOptions, tally: Tally, saver: OnAnswer | None
 ) -> None:
-    from fmnist_edge.cli.output_rows import ROWS
+    from fmnist_edge.cli.output import ROWS, with_progress, write_rows
 
     results = tally.count(_results(classifier, request, saver))
     with with_progress(results, request.output, request.count()) as watched:
@@ -140,10 +144,10 @@ def _classify(
 
 def _results(classifier: Classifier, request: ClassifyRequest, saver: OnAnswer | None) -> Iterator[Result]:
     if request.workers > 1:
-        from fmnist_edge.bulk.parallel import classify_with_workers
+        from fmnist_edge.workers import classify_with_workers
 
         return classify_with_workers(classifier, request.paths(), request.workers, recursive=request.recursive)
-    from fmnist_edge.bulk.streaming import classify_all
+    from fmnist_edge.batch import classify_all
 
     return classify_all(classifier, request.paths(), recursive=request.recursive, on_answer=saver)
 
@@ -153,3 +157,138 @@ def _saver(folder: Path, min_confidence: float | None) -> OnAnswer:
     from fmnist_edge.explain import ExplanationFolder
 
     return ExplanationFolder(folder, min_confidence).save
+
+
+@dataclass(frozen=True)
+class ClassifyRequest:
+    """The options of `classify`, as its --help lists them."""
+
+    inputs: tuple[str, ...]
+    files_from: str | None
+    null: bool
+    recursive: bool
+    watched: Path | None
+    state: Path | None
+    settle: float | None
+    output_format: str
+    top_k: int | None
+    min_confidence: float | None
+    route: Route
+    explanations: Path | None
+    show: bool
+    max_pixels: int | None
+    model: Path | None
+    threads: int
+    workers: int
+    output: Path | None
+    overwrite: bool
+
+    def check(self) -> None:
+        """Raise UsageError for what contradicts itself or can have no effect."""
+        if self.show and self.output_format != "text":
+            raise click.UsageError("--show goes with --format text: the other forms are for machines.")
+        if self.null and self.files_from is None:
+            raise click.UsageError("--null goes with --files-from: it says how the paths in that list end.")
+        if self.watched is not None:
+            self._check_watch()
+        else:
+            self._check_inputs()
+        self._check_outputs()
+
+    def paths(self) -> Iterable[Input]:
+        """Return the inputs: those named, then those of the list, which is read as they are asked for."""
+        yield from self.inputs
+        if self.files_from is not None:
+            from fmnist_edge.batch import listed_paths
+
+            yield from listed_paths(self.files_from, null=self.null)
+
+    def count(self) -> int | None:
+        """Return how many inputs there are, or None if that turns out as they come."""
+        return None if self.recursive or self.files_from is not None else len(self.inputs)
+
+    def _check_watch(self) -> None:
+        if self.inputs or self.files_from is not None:
+            raise click.UsageError("--watch classifies what is dropped into its folder; name no other inputs.")
+        if self.output is not None:
+            raise click.UsageError("--watch never ends, so --output would never appear; append with `>> FILE` instead.")
+        if self.output_format == "json":
+            raise click.UsageError("--watch never ends, and neither would a list; take --format jsonl.")
+        if self.workers > 1:
+            raise click.UsageError("--workers has no effect with --watch.")
+
+    def _check_inputs(self) -> None:
+        if self.state is not None or self.settle is not None:
+            raise click.UsageError("--state and --settle go with --watch.")
+        if not self.inputs and self.files_from is None:
+            raise click.UsageError("Missing argument 'FILE...'.")
+        if [*self.inputs, self.files_from].count(STANDARD_INPUT) > 1:
+            raise click.UsageError("Standard input (-) can be read only once.")
+        if self.recursive and self.files_from is None and all(_is_no_folder(path) for path in self.inputs):
+            raise click.UsageError("-r has no effect: none of the inputs is a folder.")
+        if self.workers > 1 and self.count() == 1:
+            raise click.UsageError("--workers has no effect: there is one input only.")
+        if self.workers > 1 and self.explanations:
+            raise click.UsageError("--explain draws in one process: leave --workers out.")
+
+    def _check_outputs(self) -> None:
+        """Raise UsageError, before anything is read, if an output is an input or a file of somebody's own."""
+        if self.overwrite and not (self.output or self.explanations):
+            raise click.UsageError("--overwrite goes with --output and --explain.")
+        lists = [path for path in (self.files_from, self.model) if path not in (None, STANDARD_INPUT)]
+        named = [path for path in self.inputs if path != STANDARD_INPUT and (self.recursive or not Path(path).is_dir())]
+        read = [*named, *lists, *([self.watched] if self.watched else [])]
+        check_outputs([self.output], [*read, self.state], overwrite=self.overwrite)
+        check_outputs([self.state], read, overwrite=True)  # the journal looks itself whether it is one
+        # Of a list nobody knows yet what it names: no picture in the folder may be lost.
+        check_output_folder(self.explanations, read, overwrite=self.overwrite and self.files_from is None)
+
+
+def _is_no_folder(path: str) -> bool:
+    return path == STANDARD_INPUT or (Path(path).exists() and not Path(path).is_dir())
+
+
+def watch_folder(
+    classifier: Classifier,
+    request: ClassifyRequest,
+    folder: Path,
+    options: RowOptions,
+    tally: Tally,
+    saver: OnAnswer | None,
+) -> None:
+    """Print a row for each file that appears in a folder, until Ctrl-C or SIGTERM. Raises OutputError."""
+    from fmnist_edge.watch import SETTLE, Interruption, Journal, Listener, Output, Watch, watch
+
+    output = Output(sys.stdout.fileno(), sys.stdout.encoding)
+    how = Watch(folder, request.recursive, SETTLE if request.settle is None else request.settle)
+    with Interruption() as interruption, Journal(request.state, folder, output) as journal:
+        if request.output_format == "csv" and _wants_header(output):
+            output.write(output.encoded(_text(request, options, [])))
+        try:
+            listener = Listener(lambda results: _rows(request, options, results), tally.add, _tell, saver)
+            watch(classifier, how, journal, interruption, listener)
+        except KeyboardInterrupt:
+            note("")  # behind the ^C of a terminal
+
+
+def _wants_header(output: Output) -> bool:
+    """Tell whether a table begins here: not in a file that has rows already."""
+    place = output.place()
+    return place is None or place[2] == 0
+
+
+def _rows(request: ClassifyRequest, options: RowOptions, results: list[Result]) -> str:
+    text = _text(request, options, results)
+    return text.partition("\n")[2] if request.output_format == "csv" else text
+
+
+def _text(request: ClassifyRequest, options: RowOptions, results: list[Result]) -> str:
+    from fmnist_edge.cli.output import ROWS
+
+    text = "".join(ROWS[request.output_format](results, options))
+    wanted = wanted_color()
+    return text if (sys.stdout.isatty() if wanted is None else wanted) else click.unstyle(text)
+
+
+def _tell(problem: str) -> None:
+    note(f"Warning: {printable(problem)}; waiting" if problem else "the folder is there again")

@@ -5,18 +5,41 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fmnist_edge.cli.fetch_progress import shown_fetch
-from fmnist_edge.cli.options import common_options, data_option, note, text_or_json_option
-from fmnist_edge.cli.outputs import check_outputs, overwrite_option
-from fmnist_edge.data.fetch import STALL_SECONDS, fetch_dataset
-from fmnist_edge.data.files import SHA256, check_folder, verified_content
-from fmnist_edge.data.photos import cached_photos, photos_at_hand, wanted_archive
-from fmnist_edge.data.places import Look, cache_folder, fetch_folder, find_dataset, look
+from fmnist_edge.cli.options import (
+    check_outputs,
+    common_options,
+    data_option,
+    is_verbose,
+    note,
+    overwrite_option,
+    shows_progress,
+    text_or_json_option,
+)
+from fmnist_edge.dataset import (
+    SHA256,
+    Look,
+    cache_folder,
+    check_folder,
+    fetch_folder,
+    find_dataset,
+    look,
+    verified_content,
+)
+from fmnist_edge.download import (
+    STALL_SECONDS,
+    FetchListener,
+    cached_photos,
+    fetch_dataset,
+    photos_at_hand,
+    wanted_archive,
+)
 from fmnist_edge.errors import EXIT_UNAVAILABLE, DataError, UsageError
 
 
@@ -80,7 +103,7 @@ def _fetch_photos(output: Path | None, force: bool, timeout: float) -> Path:
     if present:
         note(f"photos are there already; --force fetches them again: {present}")
         return present
-    from fmnist_edge.data.photo_fetch import fetch_photos, is_photo_copy
+    from fmnist_edge.download import fetch_photos, is_photo_copy
 
     if output and output.exists() and any(output.iterdir()) and not is_photo_copy(output):
         raise UsageError(f"{output} would be replaced, and holds more than a copy of the photos; name a new folder")
@@ -159,3 +182,48 @@ def _line(result: Look, mark: str) -> str:
     detail = f" ({row['detail']})" if row["detail"] else ""
     state = row["state"].replace("-", " ")
     return f"{mark} {row['place']:<16}  {state:<13}  {row['folder'] or '-'}{detail}"
+
+
+@contextmanager
+def shown_fetch() -> Iterator[FetchListener]:
+    """Give a listener that shows a fetch on standard error, and end its last bar however it ends."""
+    listener = _Shown(shows_progress(), is_verbose())
+    try:
+        yield listener
+    finally:
+        listener.end_bar()
+
+
+class _Shown(FetchListener):
+    def __init__(self, bars: bool, verbose: bool) -> None:
+        self._bars = bars
+        self._verbose = verbose
+        self._name = ""
+        self._bar: Any = None  # click's ProgressBar, whose type is not public
+
+    def step(self, message: str) -> None:
+        self.end_bar()
+        note(message)
+
+    def detail(self, message: str) -> None:
+        if self._verbose:
+            self.step(message)
+
+    def received(self, name: str, so_far: int, total: int | None) -> None:
+        if not self._bars or total is None:
+            return
+        if self._bar is None or name != self._name:
+            self._begin_bar(name, total)
+        self._bar.update(so_far - self._bar.pos)
+
+    def _begin_bar(self, name: str, total: int) -> None:
+        self.end_bar()
+        self._name = name
+        bar: Any = click.progressbar(length=total, label=name, file=sys.stderr)
+        self._bar = bar.__enter__()
+
+    def end_bar(self) -> None:
+        """Leave the line of the bar, if there is one."""
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+            self._bar = None

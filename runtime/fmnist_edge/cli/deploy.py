@@ -54,7 +54,7 @@ def _check(folder: Path) -> None:
 
 
 def _deploy(folder: Path, ort: bool, reduced_ops: bool, named: Path | None, force: bool) -> None:
-    from fmnist_edge.atomic_folder import write_folder_atomically
+    from fmnist_edge.atomic import write_folder_atomically
     from fmnist_edge.kit import WEB_HINT, build_kit, find_web_runtime
     from fmnist_edge.kit_check import check_replaceable
 

@@ -1,22 +1,25 @@
-"""`fmnist-edge info`: what a model file is, and what it says of itself."""
+"""`fmnist-edge info`, `verify` and `--version`: what a model file is, and whether this device gives its answers."""
 
 from __future__ import annotations
 
 import json
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fmnist_edge.bulk.printable import printable
-from fmnist_edge.cli.options import common_options, text_or_json_option
+from fmnist_edge import __version__
+from fmnist_edge.cli.options import common_options, print_findings, text_or_json_option
+from fmnist_edge.errors import GateError, printable
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, read_side_json, sha256_of
 
 
 @click.command(name="info")
 @click.argument("model", metavar="[MODEL]", required=False, type=click.Path(path_type=Path))
 @text_or_json_option
 @common_options
-def command(model: Path | None, output_format: str) -> None:
+def info(model: Path | None, output_format: str) -> None:
     """Print the contract, metadata, size, operators and SHA-256 of MODEL (the embedded one by default)."""
     from fmnist_edge.session import inspect_model
 
@@ -35,3 +38,41 @@ def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
             text = ", ".join(str(part) for part in value) if isinstance(value, list) else value
             lines.append(f"{indent}{title}: {printable(str(text))}")
     return lines
+
+
+@click.command(name="verify")
+@click.argument("model", metavar="[MODEL]", required=False, type=click.Path(path_type=Path))
+@text_or_json_option
+@common_options
+def verify(model: Path | None, output_format: str) -> None:
+    """Run the self-test vectors stored beside MODEL (both embedded ones by default) on this device.
+
+    Exits with 1 if a model file is not the one that its vectors were made with, or an answer differs. JSON is a list
+    with an object for each model.
+    """
+    from fmnist_edge.self_test import run_self_test
+
+    results = [run_self_test(path) for path in ([model] if model else [EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL])]
+    if output_format == "json":
+        click.echo(json.dumps([result.as_facts() for result in results], indent=1))
+    else:
+        print_findings([finding for result in results for finding in result.findings()])
+    if not all(result.passed for result in results):
+        raise GateError("this device or file does not reproduce the measured answers; do not rely on it")
+    if output_format == "text":
+        click.echo("this device reproduces the measured answers")
+
+
+def version_line() -> str:
+    """Return package, names, versions and SHA-256 (12 digits) of both models, and onnxruntime's version."""
+    try:
+        runtime = version("onnxruntime")
+    except PackageNotFoundError:
+        runtime = "not installed"
+    models = "; ".join(_named(model) for model in (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL))
+    return f"fmnist-edge {__version__} ({models}; onnxruntime {runtime})"
+
+
+def _named(model: Path) -> str:
+    facts = read_side_json(model)
+    return f"model {facts['name']} {facts['version']}, sha256 {sha256_of(model)[:12]}"

@@ -10,9 +10,8 @@ from typing import Any, Final, TextIO
 
 import click
 
-from fmnist_edge.bulk.printable import printable
 from fmnist_edge.cli.options import common_options, is_debugging, wanted_color
-from fmnist_edge.errors import EXIT_FAILED, EXIT_OK, FmnistEdgeError
+from fmnist_edge.errors import EXIT_FAILED, EXIT_OK, FmnistEdgeError, printable
 
 # In the order that --help lists them: where each command is, in any room, imported only when it is called.
 COMMANDS: Final = {
@@ -20,8 +19,8 @@ COMMANDS: Final = {
     "classify-lake": "fmnist_edge.cli.classify_lake:command",
     "evaluate": "fmnist_bench.cli.evaluate:command",
     "plot": "fmnist_bench.cli.plot:command",
-    "info": "fmnist_edge.cli.info:command",
-    "verify": "fmnist_edge.cli.verify:command",
+    "info": "fmnist_edge.cli.info:info",
+    "verify": "fmnist_edge.cli.info:verify",
     "deploy": "fmnist_edge.cli.deploy:command",
     "data": "fmnist_edge.cli.data:command",
     "train": "fmnist_train.cli:train",
@@ -102,7 +101,7 @@ def _silence(stream: TextIO) -> None:
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from fmnist_edge.cli.version_line import version_line
+    from fmnist_edge.cli.info import version_line
 
     click.echo(version_line())
     ctx.exit()

@@ -1,14 +1,18 @@
-"""Options that several commands share: defined once, meaning the same everywhere."""
+"""Options that several commands share, what they print for people, and what a command may write."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+
+from fmnist_edge.contract import LABELS, UNSURE
+from fmnist_edge.errors import UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -158,3 +162,123 @@ max_pixels_option = click.option(
     metavar="N",
     help="Refuse pictures of more pixels, of a JPEG after its reduced decoding.  [default: 25000000]",
 )
+
+
+Ours = Callable[[Path], bool]
+
+_PIECE: Final = 1 << 16  # bytes read from either end of a file; every mark is in one of them
+_LABELS: Final = b"|".join(re.escape(label.encode()) for label in (*LABELS, UNSURE))
+_ROWS: Final = (  # what `classify` and `evaluate` print: text, JSON, CSV
+    rb"(?m)^[^\n]*: (?:\x1b\[\S*?m)?(?:" + _LABELS + rb")[^\n]* \(\d+\.\d %\)",
+    rb"\A\[?\s*\{\"path\": ",
+    rb"\A\[\]\s*\Z",
+    rb"\A(?:path,label,index,confidence|section,row,figure,value)",
+    rb"\A[^\n]+ on [\d,]+ [^\n]+\naccuracy ",
+    rb"\A\{\s*\"title\": [^\n]+,\s*\"(?:images|accuracy)\"",
+)
+MARKS: Final[dict[str, tuple[bytes, ...]]] = {
+    ".onnx": (rb"\A\x08.\x12\x0bfmnist-edge",),  # producer_name
+    ".ort": (rb"fmnist-edge",),
+    ".keras": (rb"training\.json",),  # a member of the archive: the record of the training
+    ".png": (rb"tEXtSoftware\x00fmnist-edge",),
+    ".svg": (rb"<dc:title>fmnist-edge",),
+    ".pdf": (rb"/Creator \(fmnist-edge",),
+    ".html": (rb"<meta name=\"generator\" content=\"fmnist-edge",),
+    ".md": (rb"\A(?:<!-- |# )fmnist-edge", rb"\A# [^\n]+\n.*\n- file: `[^\n]+SHA-256"),  # a report, a model card
+    ".json": (rb"\"fmnist-edge\": \"\d", rb"\A\{\s*\"(?:schema_version|images)\": ", rb"\"model_sha256\": ", *_ROWS),
+}
+"""By file ending, regular expressions of which one is found in the first or last 64 KB; `_ROWS` for other endings."""
+
+
+def overwrite_option(function: Callable[..., None]) -> Callable[..., None]:
+    """Add --overwrite, for a command that calls `check_outputs` or `check_output_folder`."""
+    help_text = "Replace files that this tool did not write."
+    return click.option("--overwrite", is_flag=True, help=help_text)(function)
+
+
+def is_ours(path: Path) -> bool:
+    """Tell whether this tool wrote a file: it bears a mark of ours, or is empty, so nothing can be lost."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_PIECE)
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _PIECE))
+            tail = file.read(_PIECE)
+    except OSError:
+        return False
+    marks = MARKS.get(path.suffix.lower(), _ROWS)
+    return not head or any(re.search(mark, piece, re.DOTALL) for mark in marks for piece in (head, tail))
+
+
+def check_outputs(
+    outputs: Iterable[Path | None],
+    inputs: Iterable[str | os.PathLike[str] | None] = (),
+    *,
+    overwrite: bool = False,
+    ours: Ours = is_ours,
+) -> None:
+    """Raise UsageError if writing `outputs` (files) would cost the user anything; nothing is read but their marks.
+
+    `inputs` are the files that the command reads, and folders all of whose files it reads. An output must be none of
+    them, by whatever link, and lie in none of these folders. An existing file needs `ours(path)`, or `overwrite`.
+    None stands for an option that was not given.
+    """
+    read = [Path(path) for path in inputs if path is not None]
+    for output in outputs:
+        if output is None or _is_special(output):
+            continue
+        _refuse_input(output, read)
+        if output.exists() and not output.is_dir() and not overwrite and not ours(output):
+            raise UsageError(f"{output} was not written by this tool; name another place, or add --overwrite")
+
+
+def check_output_folder(
+    folder: Path | None,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    *,
+    overwrite: bool = False,
+    ours: Ours = is_ours,
+) -> None:
+    """Do as `check_outputs` for a folder into which files are written whose names are not known yet.
+
+    No input may lie directly in it, and every file that does must be ours (unless `overwrite`).
+    """
+    if folder is None:
+        return
+    read = [Path(path) for path in inputs]
+    _refuse_input(folder, read)
+    target = Path(os.path.realpath(folder))
+    for path in read:
+        if not path.is_dir() and Path(os.path.realpath(path)).parent == target:
+            raise UsageError(f"{path} lies in {folder}, where results would be written; name another folder for them")
+    foreign = next((path for path in _files_in(folder) if not ours(path)), None) if not overwrite else None
+    if foreign is not None:
+        raise UsageError(f"{foreign} was not written by this tool; name another folder, or add --overwrite")
+
+
+def _refuse_input(output: Path, inputs: list[Path]) -> None:
+    target = Path(os.path.realpath(output))
+    for path in inputs:
+        if _same(output, path):
+            raise UsageError(f"{output} is read by this command, so it is not written; name another place")
+        if path.is_dir() and target.is_relative_to(os.path.realpath(path)):
+            raise UsageError(f"{output} lies in {path}, which is read; name a place outside it")
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Tell whether two paths are the same file: the same path once resolved, or links to the same content."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _is_special(path: Path) -> bool:
+    """Tell whether a path is a device or a pipe, such as /dev/null: writing to it replaces nothing."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    try:
+        yield from (Path(entry.path) for entry in os.scandir(folder) if not entry.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Final
 
-from fmnist_edge.bulk.result import Result
+from fmnist_edge.batch import Result
 from fmnist_edge.classifier import Classifier, Prediction
 from fmnist_edge.errors import ImageError
 from fmnist_edge.images import ImageSource

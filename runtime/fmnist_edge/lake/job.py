@@ -10,7 +10,7 @@ import onnxruntime
 import PIL
 
 from fmnist_edge import __version__
-from fmnist_edge.bulk.result import DEFAULT_TOP_K
+from fmnist_edge.batch import DEFAULT_TOP_K
 from fmnist_edge.classifier import Classifier, Route
 from fmnist_edge.image_files import MAX_PIXELS
 from fmnist_edge.lake.opening import open_destination, open_sources

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pyarrow
 from pyarrow import compute, dataset, parquet
 
-from fmnist_edge.bulk.table import FIELDS
+from fmnist_edge.batch import FIELDS
 from fmnist_edge.errors import DataError
 from fmnist_edge.lake.storage import Place, entries, reason, write_whole
 

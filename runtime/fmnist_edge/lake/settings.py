@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fmnist_edge import __version__
-from fmnist_edge.bulk.result import DEFAULT_TOP_K
+from fmnist_edge.batch import DEFAULT_TOP_K
 from fmnist_edge.classifier import Route
 from fmnist_edge.errors import UsageError
 from fmnist_edge.image_files import MAX_PIXELS

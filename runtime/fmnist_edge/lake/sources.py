@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from fmnist_edge.bulk.walking import walk
+from fmnist_edge.batch import walk
 from fmnist_edge.errors import ImageError
 from fmnist_edge.lake.storage import Place, entries
 

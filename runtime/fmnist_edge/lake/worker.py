@@ -15,9 +15,7 @@ from typing import Any, Final
 import numpy as np
 import ray
 
-from fmnist_edge.bulk.result import Result
-from fmnist_edge.bulk.streaming import classify_sources
-from fmnist_edge.bulk.table import table_row
+from fmnist_edge.batch import Result, classify_sources, table_row
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.lake.careful import classify_carefully
 from fmnist_edge.lake.fetching import Fetched, fetched

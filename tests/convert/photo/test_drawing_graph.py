@@ -17,9 +17,9 @@ from onnx import TensorProto, helper
 from fmnist_convert.photo import drawing_graph
 from fmnist_convert.photo.builder import GraphBuilder
 from fmnist_convert.photo.scenes import draw_scene
-from fmnist_edge.data.photos import list_photos, photos_at_hand
 from fmnist_edge.dataset import load_split
 from fmnist_edge.decoding import decode
+from fmnist_edge.download import list_photos, photos_at_hand
 from fmnist_train.photo import drawing
 from fmnist_train.photo.bypass import dataset_like
 from fmnist_train.photo.taps import DrawingRule

@@ -22,7 +22,7 @@ import PIL.Image
 import pytest
 
 from fmnist_edge import LABELS, Classifier
-from fmnist_edge.bulk.result import shown_label
+from fmnist_edge.batch import shown_label
 
 from .conftest import ROOT, run
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fmnist_edge.data.photos import ACCEPTED, photos_at_hand
+from fmnist_edge.download import ACCEPTED, photos_at_hand
 from fmnist_train.photo.head_training import train_head
 from fmnist_train.photo.recipes import HEAD_RECIPES, SEGMENTER_RECIPES
 from fmnist_train.photo.segmenter_training import train_segmenter

@@ -14,7 +14,7 @@ from fmnist_convert.export import export_fp32
 from fmnist_convert.network import read_network
 from fmnist_convert.original import open_original
 from fmnist_edge import dataset
-from fmnist_edge.data.photos import ACCEPTED
+from fmnist_edge.download import ACCEPTED
 from fmnist_train.photo.calibration import fit_allowed_temperature, unsure_below
 from fmnist_train.photo.head_fitting import loss
 from fmnist_train.photo.head_scores import figures, unsure_shares

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fmnist_edge.data.photos import find_photos
+from fmnist_edge.download import find_photos
 from fmnist_train.backend import use_one_thread
 from fmnist_train.photo.calibration import fit_allowed_temperature, unsure_below
 from fmnist_train.photo.head_fitting import NAME, fit_head

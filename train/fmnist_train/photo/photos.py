@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_edge.contract import LABELS
-from fmnist_edge.data.photos import ACCEPTED, list_photos
 from fmnist_edge.decoding import decode
+from fmnist_edge.download import ACCEPTED, list_photos
 
 HELD_OUT: Final = 400  # train photos that no choice-making head is fitted on
 FOLD_SEED: Final = 0

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fmnist_edge.data.photos import find_photos
 from fmnist_edge.dataset import load_split
+from fmnist_edge.download import find_photos
 from fmnist_train.backend import keras, use_one_thread
 from fmnist_train.photo.composites import CompositePool
 from fmnist_train.photo.drawing import thumbnail

@@ -19,9 +19,7 @@ from typing import Final, NamedTuple, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.bulk.result import Result
-from fmnist_edge.bulk.streaming import STANDARD_INPUT, classify_all
-from fmnist_edge.bulk.walking import PAUSE, Found, Input, expand
+from fmnist_edge.batch import PAUSE, STANDARD_INPUT, Found, Input, Result, classify_all, expand
 from fmnist_edge.classifier import Classifier, Prediction
 from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.errors import FmnistEdgeError

@@ -1,4 +1,4 @@
-"""The `fmnist-edge` script: the command line in a process of its own."""
+"""The `fmnist-edge` script and `python -m fmnist_edge`: the command line in a process of its own."""
 
 from __future__ import annotations
 
@@ -27,3 +27,7 @@ def run() -> NoReturn:
         with contextlib.suppress(OSError, ValueError, AttributeError):  # the reader left, or there is no such stream
             stream.flush()
     os._exit(code if isinstance(code, int) else EXIT_OK if code is None else EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    run()

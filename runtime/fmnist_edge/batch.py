@@ -1,0 +1,350 @@
+"""Many images in a stream: which files, in which order, and what becomes of each."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmnist_edge.classifier import Classifier, Prediction
+from fmnist_edge.contract import UNSURE
+from fmnist_edge.errors import FmnistEdgeError, ImageError, printable
+from fmnist_edge.image_files import read_stream
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from fmnist_edge.images import ImageSource
+
+
+DEFAULT_TOP_K: Final = 3  # classes listed in a record: enough to see what the best one competed with
+DECIMALS: Final = 4  # of a probability in a record; devices agree to far more than that
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one input: a prediction or an error, never both."""
+
+    path: str
+    """The input's path, "-" for standard input. Undecodable bytes are surrogate escapes."""
+    prediction: Prediction | None = None
+    """The answer, or None if there is an error."""
+    error: ImageError | None = None
+    """Why there is no answer."""
+
+    def as_record(self, *, top_k: int = DEFAULT_TOP_K, min_confidence: float | None = None) -> dict[str, Any]:
+        """Return plain values for JSON: path, label, index, confidence, top, error.
+
+        Below `min_confidence` (0..1; None takes the prediction's own threshold) the label is `unsure`; the other
+        fields stay those of the best class.
+        """
+        record: dict[str, Any] = {
+            "path": self.path,
+            "label": None,
+            "index": None,
+            "confidence": None,
+            "top": [],
+            "error": None,
+        }
+        if self.error:
+            record["error"] = {"code": self.error.code, "message": str(self.error)}
+        if self.prediction:
+            record |= _answer(self.prediction, top_k, min_confidence)
+        return record
+
+
+def _answer(prediction: Prediction, top_k: int, min_confidence: float | None) -> dict[str, Any]:
+    return {
+        "label": shown_label(prediction, min_confidence),
+        "index": prediction.index,
+        "confidence": round(prediction.confidence, DECIMALS),
+        "top": [
+            {"label": prediction.labels[index], "index": index, "probability": round(probability, DECIMALS)}
+            for index, probability in prediction.top(top_k)
+        ],
+    }
+
+
+def shown_label(prediction: Prediction, min_confidence: float | None = None) -> str:
+    """Return the label of the best class, or `unsure` if its probability is below the threshold.
+
+    The threshold is `min_confidence` (0..1) or, where that is None, the prediction's own.
+    """
+    threshold = prediction.threshold if min_confidence is None else min_confidence
+    return UNSURE if prediction.confidence < threshold else prediction.label
+
+
+FIELDS: Final = ("path", "label", "index", "confidence", "top", "error_code", "error_message")
+
+
+def table_row(result: Result, *, top_k: int = DEFAULT_TOP_K, min_confidence: float | None = None) -> dict[str, Any]:
+    """Return the values of FIELDS: `top` is JSON, path and message are escaped, what there is not is None.
+
+    `top_k` and `min_confidence` as for `Result.as_record`.
+    """
+    import json  # not above: rows of text do without
+
+    record = result.as_record(top_k=top_k, min_confidence=min_confidence)
+    error = record["error"]
+    return {
+        "path": printable(result.path),
+        "label": record["label"],
+        "index": record["index"],
+        "confidence": record["confidence"],
+        "top": json.dumps(record["top"]),
+        "error_code": error and error["code"],
+        "error_message": error and printable(error["message"]),
+    }
+
+
+STANDARD_INPUT: Final = "-"
+BATCH: Final = 256  # images run at once; more bought no speed on two cores, and 200 KB is little memory
+BATCH_SECONDS: Final = 0.25  # seconds after which a batch is run though it is not full, so that answers keep coming
+
+OnAnswer: TypeAlias = "Callable[[str, PIL.Image.Image, Prediction], None]"
+
+
+class _Waiting(NamedTuple):
+    """An image of the dataset that waits for its batch."""
+
+    picture: PIL.Image.Image | None
+    """Decoded; None where nobody asks for it."""
+    image: NDArray[np.uint8]
+
+
+_Loaded: TypeAlias = tuple[str, _Waiting | Prediction | ImageError]
+
+
+def classify_all(
+    classifier: Classifier,
+    inputs: Iterable[Input],
+    *,
+    recursive: bool = False,
+    on_answer: OnAnswer | None = None,
+) -> Iterator[Result]:
+    """Classify files one after the other and yield a Result for each, in the order given.
+
+    "-" is an image on standard input. With `recursive`, a folder stands for its files (see `walking.walk`); without,
+    it is an error. An input that cannot be classified yields its ImageError; the others go on.
+    `on_answer` is called with path, decoded picture and prediction of each image, before its Result comes.
+    """
+    found = expand(inputs, recursive=recursive)
+    for batch in _batches(None if one is PAUSE else _loaded(classifier, one, on_answer) for one in found):
+        yield from _classified(classifier, batch, on_answer)
+
+
+def classify_sources(
+    classifier: Classifier, sources: Iterable[tuple[str, ImageSource | ImageError]]
+) -> Iterator[Result]:
+    """Classify images that come from anywhere, each with the path that its Result shall bear, in the order given.
+
+    An ImageError in an image's place becomes its Result. The answers are those of `classify_all`.
+    """
+    for batch in _batches(_begun(classifier, path, source) for path, source in sources):
+        yield from _classified(classifier, batch, None)
+
+
+def _begun(classifier: Classifier, path: str, source: ImageSource | ImageError) -> _Loaded:
+    if isinstance(source, ImageError):
+        return path, source
+    try:
+        begun = classifier.begin(source)
+    except ImageError as error:
+        return path, error
+    return path, begun if isinstance(begun, Prediction) else _Waiting(None, begun)
+
+
+def _loaded(classifier: Classifier, found: Found, on_answer: OnAnswer | None) -> _Loaded:
+    """Decode an input; photos are answered at once, so that no more than one of them is held at a time."""
+    if found.error:
+        return found.path, found.error
+    try:
+        source = read_stream(sys.stdin.buffer) if found.path == STANDARD_INPUT else found.path
+        picture = _picture(source, classifier.max_pixels) if on_answer else None
+        begun = classifier.begin(source if picture is None else picture)
+    except ImageError as error:
+        return found.path, error
+    if not isinstance(begun, Prediction):
+        return found.path, _Waiting(picture, begun)
+    if on_answer and picture is not None:
+        on_answer(found.path, picture, begun)
+    return found.path, begun
+
+
+def _picture(source: str | bytes, max_pixels: int) -> PIL.Image.Image:
+    from fmnist_edge.decoding import decode  # not above: without `on_answer`, plain images need no Pillow
+
+    return decode(source, max_pixels=max_pixels)
+
+
+def _batches(items: Iterable[_Loaded | None]) -> Iterator[list[_Loaded]]:
+    batch: list[_Loaded] = []
+    begun = time.monotonic()
+    for item in items:
+        if item is not None:
+            batch.append(item)
+        if item is None or len(batch) >= BATCH or time.monotonic() - begun > BATCH_SECONDS:
+            yield batch
+            batch, begun = [], time.monotonic()
+    if batch:
+        yield batch
+
+
+def _classified(classifier: Classifier, batch: list[_Loaded], on_answer: OnAnswer | None) -> Iterator[Result]:
+    images = [item.image for _, item in batch if isinstance(item, _Waiting)]
+    answers = iter(classifier.predict(np.stack(images)) if images else ())
+    for path, item in batch:
+        if isinstance(item, ImageError):
+            yield Result(path, error=item)
+        elif isinstance(item, Prediction):
+            yield Result(path, item)
+        else:
+            prediction = Prediction(next(answers), classifier.labels, item.image)
+            if on_answer and item.picture is not None:
+                on_answer(path, item.picture, prediction)
+            yield Result(path, prediction)
+
+
+class Found(NamedTuple):
+    """A file to be read, or a folder that could not be."""
+
+    path: str
+    """As given, or the folder as given with the rest joined to it. Undecodable bytes are surrogate escapes."""
+    error: ImageError | None = None
+    """Why a folder could not be listed."""
+
+
+PAUSE: Final = Found("")
+"""Among inputs: no more of them is at hand just now, so what waits for company should not."""
+Input: TypeAlias = str | os.PathLike[str] | Found
+
+
+def expand(inputs: Iterable[Input], *, recursive: bool = False) -> Iterator[Found]:
+    """Yield the inputs in their order; with `recursive`, the files of a folder in its place."""
+    for item in inputs:
+        if item is PAUSE or (isinstance(item, Found) and item.error):
+            yield item
+            continue
+        path = item.path if isinstance(item, Found) else os.fspath(item)
+        if recursive and Path(path).is_dir():
+            yield from walk(path)
+        else:
+            yield Found(path)
+
+
+def walk(folder: str, *, deep: bool = True) -> Iterator[Found]:
+    """Yield every regular file under a folder, sorted by name at each level, folders in their place.
+
+    Without `deep`, those in the folder itself alone.
+
+    Hidden files and folders (a leading dot), symlinked folders, pipes, sockets and devices are left out; symlinked
+    files are not, and a symlink to nothing is yielded too, so that it does not go unnoticed.
+    """
+    levels = [iter([(folder, True)])]
+    while levels:
+        entry = next(levels[-1], None)
+        if entry is None:
+            levels.pop()
+        elif not entry[1]:
+            yield Found(entry[0])
+        elif deep or not levels[1:]:
+            try:
+                levels.append(_folder_entries(entry[0]))
+            except OSError as error:
+                reason = error.strerror or str(error)
+                yield Found(entry[0], ImageError("unreadable-file", f"cannot list the folder: {reason}"))
+
+
+def _folder_entries(folder: str) -> Iterator[tuple[str, bool]]:
+    """Return (path, is a folder) for what `walk` visits; only the names of one level are held at a time."""
+    names, folders = [], set()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders.add(entry.name)
+            elif not (_is_file(entry) or _leads_nowhere(entry)):
+                continue
+            names.append(entry.name)
+    visible = sorted(name for name in names if not name.startswith("."))
+    # Path would drop a leading ./ and so change the path that was given.
+    return ((os.path.join(folder, name), name in folders) for name in visible)  # noqa: PTH118
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a regular file or a link to one; one that cannot be asked is read, which tells why."""
+    try:
+        return entry.is_file()
+    except OSError:  # links that lead in a circle, or through a folder without permission
+        return True
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and not Path(entry.path).exists()
+
+
+LONGEST_PATH: Final = 1 << 16  # bytes; no system takes longer ones, and what holds no separator is no list
+_CHUNK: Final = 1 << 16
+
+
+def listed_paths(source: str, *, null: bool = False) -> Iterator[Found]:
+    """Yield the paths that a file names ("-" for standard input), one a line, or with `null` after each a zero byte.
+
+    Bytes that are not UTF-8 become surrogate escapes, as everywhere. Empty lines are skipped. An entry that is no
+    path, such as "-", comes as an error in its place. PAUSE comes before waiting for whoever writes the list.
+    Raises FmnistEdgeError if the list cannot be read.
+    """
+    for raw in _list_entries(source, b"\0" if null else b"\n"):
+        if raw is None:
+            yield PAUSE
+            continue
+        if raw and not null and os.name == "nt":
+            raw = raw.removesuffix(b"\r")
+        if len(raw) > LONGEST_PATH:
+            yield Found(os.fsdecode(raw[:80]) + "...", ImageError("unreadable-file", "an entry longer than any path"))
+        elif raw == b"-":
+            yield Found("-", ImageError("unreadable-file", "write ./- for a file of this name"))
+        elif raw:
+            yield Found(os.fsdecode(raw))
+
+
+def _list_entries(source: str, separator: bytes) -> Iterator[bytes | None]:
+    try:
+        with nullcontext(sys.stdin.buffer) if source == STANDARD_INPUT else Path(source).open("rb") as file:
+            yield from _split(file, separator)
+    except OSError as error:
+        raise FmnistEdgeError(f"cannot read the list {source}: {error.strerror or error}") from error
+
+
+def _split(file: BinaryIO, separator: bytes) -> Iterator[bytes | None]:
+    """Yield what stands between separators as soon as it is there, and None before waiting for more.
+
+    Of an endless entry no more than its beginning is kept.
+    """
+    rest = b""
+    while chunk := file.read1(_CHUNK):  # type: ignore[attr-defined]
+        *whole, rest = (rest + chunk).split(separator)
+        yield from whole
+        rest = rest[: LONGEST_PATH + 1]
+        if _would_wait(file):
+            yield None
+    if rest:
+        yield rest
+
+
+def _would_wait(file: BinaryIO) -> bool:
+    """Tell whether there is nothing to read just now. Windows can tell of sockets alone."""
+    if os.name == "nt":
+        return False
+    try:
+        return not select.select([file], [], [], 0)[0]
+    except (OSError, ValueError):  # no file of the system
+        return False

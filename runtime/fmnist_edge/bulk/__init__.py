@@ -1,1 +1,0 @@
-"""Many files in a stream: walking folders, classifying, explaining."""

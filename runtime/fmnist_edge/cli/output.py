@@ -1,0 +1,213 @@
+"""How `classify` tells what it found: rows on standard output or in a file, everything for people on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import click
+
+from fmnist_edge.batch import DEFAULT_TOP_K, FIELDS, Result, shown_label, table_row
+from fmnist_edge.classifier import Prediction
+from fmnist_edge.cli.options import is_verbose, note, shows_progress, wanted_color
+from fmnist_edge.contract import UNSURE
+from fmnist_edge.errors import printable
+
+Show = Literal["blocks", "plain"]
+
+
+@dataclass
+class Tally:
+    """Counts results as they pass, and says on standard error what their rows do not."""
+
+    debug: bool
+    classified: int = 0
+    failed: int = 0
+
+    def count(self, results: Iterable[Result]) -> Iterator[Result]:
+        """Pass results on."""
+        for result in results:
+            self.add(result)
+            yield result
+
+    def add(self, result: Result) -> None:
+        """Count one result."""
+        if result.error is None:
+            self.classified += 1
+        else:
+            self.failed += 1
+            self._trace(result.error)
+        if result.prediction and result.prediction.first_of_several:
+            note(f"{printable(result.path)}: holds several frames; the first one was classified")
+
+    def sum_up(self) -> None:
+        """Say how many inputs there were, where that is not plain to see."""
+        total = self.classified + self.failed
+        if not total:
+            note("No files found.")
+        elif is_verbose() or (self.failed and total > 1):
+            note(f"{total} inputs: {self.classified} classified, {self.failed} failed.")
+
+    def _trace(self, error: BaseException) -> None:
+        if self.debug:
+            import traceback
+
+            traceback.print_exception(error, file=sys.stderr)
+
+
+def shown_as(wanted: bool, output: Path | None) -> Show | None:
+    """Choose blocks of colour for a terminal, plain characters elsewhere; None if nobody wants to see."""
+    if not wanted:
+        return None
+    colour = wanted_color()
+    return "blocks" if output is None and (sys.stdout.isatty() if colour is None else colour) else "plain"
+
+
+def with_progress(results: Iterator[Result], output: Path | None, length: int | None) -> Any:
+    """Show a bar on standard error where a person watches it, and where no rows run through the same terminal."""
+    if shows_progress() and (output or not sys.stdout.isatty()):
+        return click.progressbar(results, length=length, label="Classifying", show_pos=True, file=sys.stderr)
+    return nullcontext(results)
+
+
+def write_rows(rows: Iterable[str], output: Path | None) -> None:
+    """Write the rows as they come: to standard output, or to a file that appears when it is whole."""
+    if output is None:
+        make_printable()
+        for row in rows:
+            click.echo(row, nl=False)
+        return
+    from fmnist_edge.atomic import atomic_writer  # not above: most rows go to standard output
+
+    with atomic_writer(output) as file:
+        for row in rows:
+            file.write(click.unstyle(row).encode("utf-8"))
+
+
+def make_printable() -> None:
+    """Have standard output escape what it cannot show, for terminals that know less than Unicode."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+@dataclass(frozen=True)
+class RowOptions:
+    """What the rows show."""
+
+    top_k: int | None = None
+    """How many classes; None is 1 in text and DEFAULT_TOP_K in the other forms."""
+    min_confidence: float | None = None
+    """Below it the label is `unsure`; None takes each prediction's own threshold."""
+    show: Show | None = None
+    """How text prints what the network saw above each answer; None does not."""
+
+    def record(self, result: Result) -> dict[str, Any]:
+        """Return a result as plain values."""
+        return result.as_record(top_k=self.top_k or DEFAULT_TOP_K, min_confidence=self.min_confidence)
+
+
+def text_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
+    """Yield a line for people: `shirt.png: Shirt (87.3 %)`. Errors stand in their place among the answers."""
+    for result in results:
+        if result.prediction is None:
+            answer = click.style(f"error: {printable(str(result.error))}", fg="red")
+        else:
+            answer = _answer(result.prediction, options)
+        yield f"{_shown(result, options.show)}{printable(result.path)}: {answer}\n"
+
+
+def _shown(result: Result, show: Show | None) -> str:
+    """Return the lines of the image that the network saw, or nothing."""
+    if show is None or result.prediction is None or result.prediction.image is None:
+        return ""
+    return (blocks if show == "blocks" else plain)(result.prediction.image.tolist())
+
+
+def _answer(prediction: Prediction, options: RowOptions) -> str:
+    """Return `Shirt (87.3 %)`, or the best few, or `unsure (43.2 %)`, or `unsure: Shirt (43.2 %), ...`."""
+    shares = [
+        f"{prediction.labels[index]} ({100 * probability:.1f} %)"
+        for index, probability in prediction.top(options.top_k or 1)
+    ]
+    best, rest = shares[0], "".join(f", {share}" for share in shares[1:])
+    if shown_label(prediction, options.min_confidence) != UNSURE:
+        return click.style(best, bold=True) + rest
+    unsure = click.style(UNSURE, fg="yellow")
+    return f"{unsure}: {best}{rest}" if rest else f"{unsure} ({100 * prediction.confidence:.1f} %)"
+
+
+def jsonl_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
+    """Yield an object a line, in ASCII."""
+    import json
+
+    for result in results:
+        yield json.dumps(options.record(result)) + "\n"
+
+
+def json_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
+    """Yield one list of objects, an object a line."""
+    before = "[\n"
+    for row in jsonl_rows(results, options):
+        yield before + row.rstrip("\n")
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def csv_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
+    """Yield a header and a line for each result; `top` is JSON, path and message are escaped as in text."""
+    yield _csv_line(FIELDS)
+    top_k = options.top_k or DEFAULT_TOP_K
+    for result in results:
+        yield _csv_line(table_row(result, top_k=top_k, min_confidence=options.min_confidence).values())
+
+
+def _csv_line(values: Iterable[object]) -> str:
+    import csv
+    import io
+
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(values)
+    return line.getvalue()
+
+
+ROWS: Final[dict[str, Callable[[Iterable[Result], RowOptions], Iterator[str]]]] = {
+    "text": text_rows,
+    "json": json_rows,
+    "jsonl": jsonl_rows,
+    "csv": csv_rows,
+}
+
+
+# Of the 256 colours of xterm (ctlseqs, "256-color"), 232..255 are a ramp of greys, and 16 and 231 black and white.
+_GREYS: Final[tuple[int, ...]] = (16, *range(232, 256), 231)
+_SHADES: Final = " .:-=+*#%@"  # of rising ink, for terminals without colour
+_HALF: Final = "\u2580"  # the upper half block: its ink is the upper pixel, its ground the lower
+
+Pixels = Sequence[Sequence[int]]
+
+
+def blocks(pixels: Pixels) -> str:
+    """Return lines in which each character is two pixels, 0..255, one above the other; an even number of rows."""
+    lines = []
+    for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
+        cells = (f"\x1b[38;5;{_grey(a)};48;5;{_grey(b)}m{_HALF}" for a, b in zip(upper, lower, strict=True))
+        lines.append("".join(cells) + "\x1b[0m\n")
+    return "".join(lines)
+
+
+def plain(pixels: Pixels) -> str:
+    """Return lines in which each character is the mean of two pixels, 0..255, one above the other."""
+    lines = []
+    for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
+        shades = (_SHADES[(a + b) * len(_SHADES) // 512] for a, b in zip(upper, lower, strict=True))
+        lines.append("".join(shades).rstrip() + "\n")
+    return "".join(lines)
+
+
+def _grey(level: int) -> int:
+    """Return the colour number of a grey level, 0..255."""
+    return _GREYS[round(level * (len(_GREYS) - 1) / 255)]
