@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import signal
+import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fmnist_edge.batch import BATCH_SECONDS, Found, Result, walk
 from fmnist_edge.classifier import Classifier
@@ -24,10 +24,21 @@ if TYPE_CHECKING:
     from fmnist_edge.batch import OnAnswer
 
 
-SETTLE: Final = 1.0  # seconds that a file must stand still; slower writers are waited for, see `drop_folder`
+SETTLE: Final = 1.0  # seconds that a file must stand still; slower writers are waited for, see `DropFolder`
 GROUP: Final = 64  # files at most whose rows are noted and printed together: the disk is asked once for all of them
+# How many times longer than a complete file a damaged one is waited for, before it is called so.
+DAMAGED_AFTER: Final = 30
+# Names that browsers, curl, rsync and file servers give to what they have not finished (hidden files are left out
+# by `walk`).
+UNFINISHED: Final = (".part", ".partial", ".tmp", ".crdownload", ".download", ".filepart", ".opdownload")
 _MOST_LOOKS: Final = 4  # a look at the folder for each quarter of the time to settle ...
 _REST: Final = 3  # ... but never more than a quarter of a core for looking, however many files there are
+_APPLICATION: Final = 0x666D6E65  # SQLite's application_id: this file is a state of ours, and of nothing else
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS folder (path BLOB);
+CREATE TABLE IF NOT EXISTS done (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT, failed INTEGER);
+CREATE TABLE IF NOT EXISTS pending (rows TEXT, output TEXT, size INTEGER);
+"""
 
 
 @dataclass(frozen=True)
@@ -146,13 +157,6 @@ def _is_same_picture(before: Entry, data: bytes) -> bool:
     return hashlib.sha256(data[:size]).hexdigest() == before.sha256
 
 
-# How many times longer than a complete file a damaged one is waited for, before it is called so.
-DAMAGED_AFTER: Final = 30
-# Names that browsers, curl, rsync and file servers give to what they have not finished (hidden files are left out
-# by `walk`).
-UNFINISHED: Final = (".part", ".partial", ".tmp", ".crdownload", ".download", ".filepart", ".opdownload")
-
-
 @dataclass(frozen=True)
 class Ready:
     """A file that stands still."""
@@ -241,6 +245,176 @@ def stamp_of(path: str) -> Stamp | None:
     return Stamp(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
+class Stamp(NamedTuple):
+    """A file as it was when it was read."""
+
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file that is done."""
+
+    path: str
+    """Below the watched folder, with forward slashes."""
+    stamp: Stamp
+    sha256: str
+    """Of its bytes; empty if they could not be read."""
+    failed: bool = False
+    """Its row is an error."""
+
+
+class Output:
+    """Where rows go: a file descriptor."""
+
+    def __init__(self, descriptor: int, encoding: str = "utf-8") -> None:
+        """Write to an open file; what `encoding` lacks comes as escapes."""
+        self._descriptor, self._encoding = descriptor, encoding
+
+    def encoded(self, text: str) -> bytes:
+        """Return text as it is written."""
+        return text.encode(self._encoding, "backslashreplace")
+
+    def place(self) -> tuple[str, int]:
+        """Return which regular file it is (device and inode) and its size; an empty name for anything else."""
+        status = os.fstat(self._descriptor)
+        is_file = stat.S_ISREG(status.st_mode)
+        return (f"{status.st_dev} {status.st_ino}", status.st_size) if is_file else ("", 0)
+
+    def write(self, text: bytes) -> None:
+        """Write all of it. Raises OutputError, BrokenPipeError."""
+        try:
+            while text:
+                text = text[os.write(self._descriptor, text) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(f"cannot print the rows: {error.strerror}; start again when there is room") from error
+
+
+class Journal:
+    """The files that are done, in an SQLite database, so that no kill makes a row come twice or get lost.
+
+    Rows are first committed to it, together with the files that they are about, as pending; then they are printed;
+    then they are struck off. After a kill in between, the next start finishes the printing: it looks how much of them
+    the output has. Only a regular file can tell, and only while nothing else writes to it; into a pipe or a terminal
+    the rows of the last commit may come a second time.
+    """
+
+    def __init__(self, path: Path | None, folder: Path, output: Output) -> None:
+        """Open the database at `path`, made if missing (None: in memory), and print what an earlier process could not.
+
+        Raises OutputError if it cannot be written, UsageError if it is of another folder, of another program or in
+        use, FmnistEdgeError if it is damaged.
+        """
+        self._path, self._output = path, output
+        if path is not None:
+            _make_place(path)
+        with self._errors():
+            self._database = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None)
+        try:
+            with self._errors():
+                self._open(os.fsencode(folder.resolve()))
+                self._print_pending()
+        except BaseException:
+            self.close()
+            raise
+
+    def __len__(self) -> int:
+        return int(self._database.execute("SELECT count(*) FROM done").fetchone()[0])
+
+    def entry_of(self, path: str) -> Entry | None:
+        """Return what is noted of a file that is done."""
+        query = "SELECT size, mtime_ns, sha256, failed FROM done WHERE path = ?"
+        with self._errors():
+            row = self._database.execute(query, (os.fsencode(path),)).fetchone()
+        return Entry(path, Stamp(row[0], row[1]), row[2], bool(row[3])) if row else None
+
+    def commit(self, entries: list[Entry], rows: str) -> None:
+        """Note files as done and print their rows, so that a kill at any moment costs none of them."""
+        files = [(os.fsencode(one.path), *one.stamp, one.sha256, one.failed) for one in entries]
+        with self._errors():
+            with self._transaction():
+                self._database.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?)", files)
+                self._database.execute("INSERT INTO pending VALUES (?, ?, ?)", (rows, *self._output.place()))
+            self._print_pending()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others use the file."""
+        self._database.close()
+
+    def _open(self, folder: bytes) -> None:
+        """See whose file it is, and keep it locked."""
+        self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        with self._transaction("EXCLUSIVE"):
+            known = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if known and self._database.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+                raise _foreign(self._path)
+            self._database.execute(f"PRAGMA application_id = {_APPLICATION}")
+            for table in _TABLES.strip().splitlines():
+                self._database.execute(table)
+            if not known:
+                self._database.execute("INSERT INTO folder VALUES (?)", (folder,))
+            (watched,) = self._database.execute("SELECT path FROM folder").fetchone()
+        if watched != folder:
+            raise UsageError(f"{self._path} is the state of watching {os.fsdecode(watched)}, not {os.fsdecode(folder)}")
+
+    def _print_pending(self) -> None:
+        """Print what was committed and not struck off, from where the output stands."""
+        for rows, output, size in self._database.execute("SELECT * FROM pending").fetchall():
+            now, now_size = self._output.place()
+            printed = max(0, now_size - size) if now and now == output else 0
+            self._output.write(self._output.encoded(rows)[printed:])
+        with self._transaction():
+            self._database.execute("DELETE FROM pending")
+
+    @contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        self._database.execute(f"BEGIN {kind}")
+        with self._database:
+            yield
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Say in one line what is wrong with the database."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", None)
+            if code == sqlite3.SQLITE_BUSY:
+                raise UsageError(f"another process watches with the state {self._path}") from error
+            if code == sqlite3.SQLITE_NOTADB:
+                raise _foreign(self._path) from error
+            if isinstance(error, sqlite3.OperationalError):
+                raise _unwritable(self._path, error) from error
+            hint = "move it away, and all files are classified again"
+            raise FmnistEdgeError(f"the state {self._path} is damaged ({error}); {hint}") from error
+
+
+def _make_place(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is no file that can keep a state")
+    except OSError as error:
+        raise _unwritable(path, error.strerror) from error
+
+
+def _foreign(path: Path | None) -> UsageError:
+    return UsageError(f"{path} is no state of `classify --watch`; name another file with --state")
+
+
+def _unwritable(path: Path | None, reason: object) -> OutputError:
+    return OutputError(f"cannot keep the state {path}: {reason}; choose another place with --state")
+
+
 class Interruption:
     """While entered, SIGINT and SIGTERM raise KeyboardInterrupt; inside `held`, at its end, but for a second one."""
 
@@ -273,197 +447,3 @@ class Interruption:
         again, self._wanted = self._wanted, True
         if again or not self._held:
             raise KeyboardInterrupt
-
-
-try:
-    import fcntl
-except ImportError:  # Windows keeps a second writer out by itself
-    fcntl = None  # type: ignore[assignment]
-
-_FORMAT: Final = 1
-_HEADER: Final = "fmnist-edge watch"
-
-
-class Stamp(NamedTuple):
-    """A file as it was when it was read."""
-
-    size: int
-    mtime_ns: int
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file that is done."""
-
-    path: str
-    """Below the watched folder, with forward slashes."""
-    stamp: Stamp
-    sha256: str
-    """Of its bytes; empty if they could not be read."""
-    failed: bool = False
-    """Its row is an error."""
-
-
-class Output:
-    """Where rows go: a file descriptor."""
-
-    def __init__(self, descriptor: int, encoding: str = "utf-8") -> None:
-        """Write to an open file; what `encoding` lacks comes as escapes."""
-        self._descriptor, self._encoding = descriptor, encoding
-
-    def encoded(self, text: str) -> bytes:
-        """Return text as it is written."""
-        return text.encode(self._encoding, "backslashreplace")
-
-    def place(self) -> list[int] | None:
-        """Return device, inode and size if it is a regular file; None for a pipe, a terminal or a device."""
-        status = os.fstat(self._descriptor)
-        return [status.st_dev, status.st_ino, status.st_size] if stat.S_ISREG(status.st_mode) else None
-
-    def write(self, text: bytes) -> None:
-        """Write all of it. Raises OutputError, BrokenPipeError."""
-        try:
-            while text:
-                text = text[os.write(self._descriptor, text) :]
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OutputError(f"cannot print the rows: {error.strerror}; start again when there is room") from error
-
-
-class Journal:
-    """The files that are done, in memory and, if it has a path, in a file."""
-
-    def __init__(self, path: Path | None, folder: Path, output: Output) -> None:
-        """Read the journal at `path`, made if missing, and print what an earlier process could not.
-
-        Raises OutputError if it cannot be written, UsageError if it is of another folder or in use,
-        FmnistEdgeError if it is damaged.
-        """
-        self._path, self._output = path, output
-        self._done: dict[str, Entry] = {}
-        self._file = -1
-        if path is not None:
-            self._file = self._opened(path)
-            try:
-                self._read(path, str(folder.resolve()))
-            except BaseException:
-                self.close()
-                raise
-
-    def __len__(self) -> int:
-        return len(self._done)
-
-    def entry_of(self, path: str) -> Entry | None:
-        """Return what is noted of a file that is done."""
-        return self._done.get(path)
-
-    def commit(self, entries: list[Entry], rows: str) -> None:
-        """Note files as done and print their rows, so that a kill at any moment costs none of them."""
-        files = [[entry.path, *entry.stamp, entry.sha256, entry.failed] for entry in entries]
-        self._append({"rows": rows, "output": self._output.place(), "files": files}, durable=True)
-        self._output.write(self._output.encoded(rows))
-        self._append({"printed": True})
-        self._remember(files)
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let others use the file."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-    def _opened(self, path: Path) -> int:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists() and not path.is_file():
-                raise UsageError(f"{path} is no file that can keep a state")
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        if fcntl is not None:
-            _lock(file, path)
-        return file
-
-    def _read(self, path: Path, folder: str) -> None:
-        content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]  # a kill or a full disk may have cut the last line
-        if len(whole) < len(content):
-            os.ftruncate(self._file, len(whole))
-        lines = [_parsed(path, number, line) for number, line in enumerate(whole.splitlines(), 1)]
-        if not lines:
-            self._append({_HEADER: _FORMAT, "folder": folder}, durable=True)
-            return
-        if lines[0].get(_HEADER) != _FORMAT:
-            raise UsageError(f"{path} is no state of `classify --watch`; name another file with --state")
-        if lines[0].get("folder") != folder:
-            raise UsageError(f"{path} is the state of watching {lines[0].get('folder')}, not {folder}")
-        self._replay(path, lines[1:])
-
-    def _replay(self, path: Path, lines: list[dict[str, Any]]) -> None:
-        try:
-            for line in lines:
-                self._remember(line.get("files", ()))
-            if lines and "rows" in lines[-1]:
-                rows = self._output.encoded(str(lines[-1]["rows"]))
-                self._output.write(rows[_printed(lines[-1]["output"], self._output.place()) :])
-                self._append({"printed": True})
-        except (KeyError, TypeError, ValueError) as error:
-            raise _damaged(path, error) from error
-
-    def _remember(self, files: Any) -> None:
-        for name, size, mtime_ns, digest, failed in files:
-            self._done[name] = Entry(str(name), Stamp(int(size), int(mtime_ns)), str(digest), bool(failed))
-
-    def _append(self, line: dict[str, Any], *, durable: bool = False) -> None:
-        """Add a line in one step; a durable one is on the disk when this returns."""
-        if self._path is None:
-            return
-        try:
-            text = json.dumps(line).encode() + b"\n"
-            if os.write(self._file, text) < len(text):
-                raise OSError(28, "No space left on device")
-            if durable:
-                os.fsync(self._file)
-        except OSError as error:
-            raise _unwritable(self._path, error) from error
-
-
-def _printed(before: list[int] | None, now: list[int] | None) -> int:
-    """Return how many bytes the output has grown by: 0 unless it is the same regular file and longer than before."""
-    if before is None or now is None or before[:2] != now[:2]:
-        return 0
-    return max(0, now[2] - int(before[2]))
-
-
-def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        parsed = json.loads(line)
-        if isinstance(parsed, dict):
-            return parsed
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"line {number}: {error}") from error
-    raise _damaged(path, f"line {number}")
-
-
-def _lock(file: int, path: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(file)
-        raise UsageError(f"another process watches with the state {path}") from error
-    except OSError:  # some network drives know no locks
-        return
-
-
-def _damaged(path: Path, what: object) -> FmnistEdgeError:
-    return FmnistEdgeError(f"the state {path} is damaged ({what}); move it away, and all files are classified again")
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot keep the state {path}: {error.strerror or error}; choose another place with --state")

@@ -273,8 +273,8 @@ def watch_folder(
 
 def _wants_header(output: Output) -> bool:
     """Tell whether a table begins here: not in a file that has rows already."""
-    place = output.place()
-    return place is None or place[2] == 0
+    file, size = output.place()
+    return not file or size == 0
 
 
 def _rows(request: ClassifyRequest, options: RowOptions, results: list[Result]) -> str:
