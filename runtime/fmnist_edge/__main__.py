@@ -8,7 +8,6 @@ import os
 import sys
 from typing import NoReturn
 
-from fmnist_edge.cli.main import main
 from fmnist_edge.errors import EXIT_FAILED, EXIT_OK
 
 
@@ -19,9 +18,13 @@ def run() -> NoReturn:
     """
     code: object = EXIT_OK
     try:
+        from fmnist_edge.cli.main import main  # not above: Ctrl-C while it is imported ends quietly, too
+
         main()
     except SystemExit as end:
         code = end.code
+    except KeyboardInterrupt:
+        code = EXIT_FAILED
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # the reader left, or there is no such stream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import sys
@@ -321,6 +322,8 @@ def _list_entries(source: str, separator: bytes) -> Iterator[bytes | None]:
         with nullcontext(sys.stdin.buffer) if source == STANDARD_INPUT else Path(source).open("rb") as file:
             yield from _split(file, separator)
     except OSError as error:
+        if source == STANDARD_INPUT and error.errno == errno.EBADF:
+            raise FmnistEdgeError("cannot read the list: standard input is closed") from error
         raise FmnistEdgeError(f"cannot read the list {source}: {error.strerror or error}") from error
 
 

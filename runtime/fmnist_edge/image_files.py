@@ -9,6 +9,7 @@ here a whole `classify` stays under 300 MB for any file (tests/reliability/test_
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -92,7 +93,9 @@ def read_stream(stream: BinaryIO) -> bytes:
     try:
         data = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise ImageError("unreadable-file", f"cannot read it: {error.strerror}") from error
+        closed = error.errno == errno.EBADF
+        reason = "standard input is closed" if closed else f"cannot read it: {error.strerror}"
+        raise ImageError("unreadable-file", reason) from error
     if len(data) > MAX_FILE_BYTES:
         raise too_many_bytes()
     return data

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any, Final, TextIO
 
@@ -30,8 +32,9 @@ COMMANDS: Final = {
 }
 
 
-# What a write says where there is no room: on the disk, in the user's share of it, in the largest file allowed.
-_FULL: Final = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
+# What a write says where there is no room (on the disk, in the user's share of it, in the largest file allowed), or
+# where there is no standard output, see `_open_missing_streams`.
+_CANNOT_WRITE: Final = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG, errno.EBADF)
 
 
 class LazyGroup(click.Group):
@@ -50,6 +53,15 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; where there is none, say which one may be meant."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            ctx.fail(f"No such command '{printable(name)}'.{_meant(name, COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn what goes wrong into one line on standard error and an exit code."""
         try:
@@ -65,37 +77,71 @@ class LazyGroup(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            if _is_full(error):
+            if _cannot_write(error):
                 _silence(sys.stdout)  # what it still holds does not fit either
             _report(error, is_debugging(ctx), _line(error))
-            if _is_full(error) and not is_debugging(ctx):
+            if _cannot_write(error) and not is_debugging(ctx):
                 _silence(sys.stderr)  # libraries would say the same of the files that they close at the end
             ctx.exit(EXIT_FAILED)
 
 
-def _is_full(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno in _FULL
+def _meant(name: str, commands: Iterable[str]) -> str:
+    """Return a hint for a command that does not exist, beginning with a blank; or nothing."""
+    from difflib import get_close_matches
+
+    if close := get_close_matches(name, commands, 1):
+        return f" Did you mean '{close[0]}'?"
+    if os.path.exists(name):  # noqa: PTH110 (cheaper to import)
+        return f" To classify it: fmnist-edge classify {printable(name)}"
+    return ""
+
+
+def _cannot_write(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _CANNOT_WRITE
 
 
 def _line(error: Exception) -> str:
     """Return what people are told of an error that no part of the package has a word for."""
-    if _is_full(error):
-        return f"cannot write the output: {os.strerror(getattr(error, 'errno', 0))}; make room and run it again"
+    if isinstance(error, OSError) and error.errno == errno.EBADF:
+        return "cannot write the output: standard output is closed"
+    if isinstance(error, OSError) and _cannot_write(error):
+        return f"cannot write the output: {os.strerror(error.errno or 0)}; make room and run it again"
     return f"unexpected {type(error).__name__}: {error} (run again with --debug to see where)"
 
 
 def _report(error: Exception, debug: bool, line: str) -> None:
     """Print the error for people: one line, or the traceback where --debug asks for it."""
-    if debug:
-        import traceback
+    with contextlib.suppress(OSError):  # standard error may be full, too
+        if debug:
+            import traceback
 
-        traceback.print_exception(error, file=sys.stderr)
-    click.echo(f"Error: {printable(' '.join(line.splitlines()))}", err=True)
+            traceback.print_exception(error, file=sys.stderr)
+        click.echo(f"Error: {printable(' '.join(line.splitlines()))}", err=True)
 
 
 def _silence(stream: TextIO) -> None:
     """Let what still comes go nowhere, such as the interpreter's last flush into a pipe that its reader has closed."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _open_missing_streams() -> None:
+    """Put something in the place of standard streams that are closed, as after `>&-`.
+
+    Otherwise the next file that is opened would take their place, and what a library prints would end in it. Reading
+    standard input and writing standard output fails then, as it should; what is for people goes nowhere.
+    """
+    for number, name, flags in (
+        (0, "stdin", os.O_WRONLY),
+        (1, "stdout", os.O_RDONLY),
+        (2, "stderr", os.O_WRONLY),
+    ):
+        if getattr(sys, name) is not None:
+            continue
+        opened = os.open(os.devnull, flags)
+        if opened != number:
+            os.dup2(opened, number)
+            os.close(opened)
+        setattr(sys, name, open(number, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -129,10 +175,11 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line (the `fmnist-edge` script)."""
+    _open_missing_streams()
     try:
         cli(prog_name="fmnist-edge")
     except OSError as error:  # of --help and --version, which are printed before any command is invoked
-        if not _is_full(error):
+        if not _cannot_write(error):
             raise
         _silence(sys.stdout)
         _report(error, False, _line(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -67,7 +68,8 @@ def wanted_color() -> bool | None:
 def note(message: str) -> None:
     """Tell people something on standard error, unless -q asks for silence."""
     if not is_quiet():
-        click.echo(message, err=True)
+        with contextlib.suppress(OSError):  # a full disk behind standard error is no reason to fail
+            click.echo(message, err=True)
 
 
 def print_findings(findings: list[tuple[bool, str]]) -> None:
