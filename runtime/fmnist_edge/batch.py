@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import select
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from fmnist_edge.classifier import Classifier, Prediction
 from fmnist_edge.contract import UNSURE
 from fmnist_edge.errors import FmnistEdgeError, ImageError, printable
-from fmnist_edge.image_files import read_stream
+from fmnist_edge.image_files import read_stream, recognise
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -130,15 +131,16 @@ def classify_all(
     inputs: Iterable[Input],
     *,
     recursive: bool = False,
+    on_skip: OnSkip = lambda _: None,
     on_answer: OnAnswer | None = None,
 ) -> Iterator[Result]:
     """Classify files one after the other and yield a Result for each, in the order given.
 
-    "-" is an image on standard input. With `recursive`, a folder stands for its files (see `walking.walk`); without,
-    it is an error. An input that cannot be classified yields its ImageError; the others go on.
+    "-" is an image on standard input. With `recursive`, a folder stands for its pictures (see `expand`, which calls
+    `on_skip`); without, it is an error. An input that cannot be classified yields its ImageError; the others go on.
     `on_answer` is called with path, decoded picture and prediction of each image, before its Result comes.
     """
-    found = expand(inputs, recursive=recursive)
+    found = expand(inputs, recursive=recursive, on_skip=on_skip)
     for batch in _batches(None if one is PAUSE else _loaded(classifier, one, on_answer) for one in found):
         yield from _classified(classifier, batch, on_answer)
 
@@ -229,17 +231,64 @@ PAUSE: Final = Found("")
 Input: TypeAlias = str | os.PathLike[str] | Found
 
 
-def expand(inputs: Iterable[Input], *, recursive: bool = False) -> Iterator[Found]:
-    """Yield the inputs in their order; with `recursive`, the files of a folder in its place."""
+OnSkip: TypeAlias = Callable[[str], None]
+# Endings of the formats that are decoded here, and of HEIC, which deserves a better answer than to be passed over.
+PICTURE_ENDINGS: Final = frozenset(
+    [
+        ".png",
+        ".apng",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".avif",
+        ".heic",
+        ".heif",
+        ".hif",
+    ]
+)
+
+
+def expand(inputs: Iterable[Input], *, recursive: bool = False, on_skip: OnSkip = lambda _: None) -> Iterator[Found]:
+    """Yield the inputs in their order; with `recursive`, the pictures of a folder in its place.
+
+    `on_skip` hears the path of each other file there; a file that was named is always yielded.
+    """
     for item in inputs:
         if item is PAUSE or (isinstance(item, Found) and item.error):
             yield item
             continue
         path = item.path if isinstance(item, Found) else os.fspath(item)
         if recursive and Path(path).is_dir():
-            yield from walk(path)
+            for found in walk(path):
+                if found.error or is_picture(found.path):
+                    yield found
+                else:
+                    on_skip(found.path)
         else:
             yield Found(path)
+
+
+def is_picture(path: str) -> bool:
+    """Tell whether a file is worth decoding: by its ending or, for any other ending, by what it begins with."""
+    if os.path.splitext(path)[1].lower() in PICTURE_ENDINGS:  # noqa: PTH122 (hundreds of thousands)
+        return True
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 (the path may be no text)
+            recognise(file.read(_HEAD))
+    except (OSError, ImageError):
+        return False
+    return True
 
 
 def walk(folder: str, *, deep: bool = True) -> Iterator[Found]:
@@ -292,8 +341,10 @@ def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
     return entry.is_symlink() and not Path(entry.path).exists()
 
 
+_HEAD: Final = 64  # bytes in which every format is told
 LONGEST_PATH: Final = 1 << 16  # bytes; no system takes longer ones, and what holds no separator is no list
 _CHUNK: Final = 1 << 16
+_MARKS: Final = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 def listed_paths(source: str, *, null: bool = False) -> Iterator[Found]:
@@ -301,13 +352,14 @@ def listed_paths(source: str, *, null: bool = False) -> Iterator[Found]:
 
     Bytes that are not UTF-8 become surrogate escapes, as everywhere. Empty lines are skipped. An entry that is no
     path, such as "-", comes as an error in its place. PAUSE comes before waiting for whoever writes the list.
+    As editors on Windows write them, a list may begin with a byte order mark, be UTF-16, and its lines end in CRLF.
     Raises FmnistEdgeError if the list cannot be read.
     """
     for raw in _list_entries(source, b"\0" if null else b"\n"):
         if raw is None:
             yield PAUSE
             continue
-        if raw and not null and os.name == "nt":
+        if raw.endswith(b"\r") and not null and (os.name == "nt" or not os.path.lexists(raw)):
             raw = raw.removesuffix(b"\r")
         if len(raw) > LONGEST_PATH:
             yield Found(os.fsdecode(raw[:80]) + "...", ImageError("unreadable-file", "an entry longer than any path"))
@@ -333,7 +385,7 @@ def _split(file: BinaryIO, separator: bytes) -> Iterator[bytes | None]:
     Of an endless entry no more than its beginning is kept.
     """
     rest = b""
-    while chunk := file.read1(_CHUNK):  # type: ignore[attr-defined]
+    for chunk in _utf_8(file):
         *whole, rest = (rest + chunk).split(separator)
         yield from whole
         rest = rest[: LONGEST_PATH + 1]
@@ -341,6 +393,30 @@ def _split(file: BinaryIO, separator: bytes) -> Iterator[bytes | None]:
             yield None
     if rest:
         yield rest
+
+
+def _utf_8(file: BinaryIO) -> Iterator[bytes]:
+    """Yield what is there to read, as it comes, without a byte order mark; UTF-16 is told by its mark."""
+    begin = _read(file)
+    while begin and any(mark != begin and mark.startswith(begin) for mark in _MARKS):
+        more = _read(file)
+        if not more:
+            break
+        begin += more
+    encoding = next((name for mark, name in _MARKS.items() if begin.startswith(mark)), "")
+    if encoding != "utf-16":
+        yield begin.removeprefix(codecs.BOM_UTF8)
+        while chunk := _read(file):
+            yield chunk
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    while begin:
+        yield decoder.decode(begin).encode()
+        begin = _read(file)
+
+
+def _read(file: BinaryIO) -> bytes:
+    return bytes(file.read1(_CHUNK))  # type: ignore[attr-defined]
 
 
 def _would_wait(file: BinaryIO) -> bool:

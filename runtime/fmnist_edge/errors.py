@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+import sys
+from typing import TYPE_CHECKING, ClassVar, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1  # some input failed, or a gate, comparison or verification did not hold
@@ -65,9 +69,48 @@ class MissingExtraError(FmnistEdgeError):
     exit_code = EXIT_UNAVAILABLE
 
     def __init__(self, command: str, extra: str, missing: str) -> None:
-        super().__init__(
-            f"`fmnist-edge {command}` needs {missing}, which is not installed: pip install 'fmnist-edge[{extra}]'"
-        )
+        super().__init__(f"`fmnist-edge {command}` needs {missing}, which is not installed: {install_hint(extra)}")
+
+
+def install_hint(extra: str) -> str:
+    """Return the command that adds an extra of this package, from where the package itself was installed.
+
+    That is the index, a checkout or a wheel (PEP 610 says which), or the checkout that runs without being installed.
+    """
+    import shlex
+    import shutil
+    from pathlib import Path
+
+    pip = shutil.which("pip")
+    beside = pip is not None and Path(pip).parent == Path(sys.executable).parent
+    command = "pip install" if beside else f"{shlex.quote(sys.executable)} -m pip install"
+    return f"{command} {_source(extra)}"
+
+
+def _source(extra: str) -> str:
+    import json
+    import shlex
+    from importlib.metadata import PackageNotFoundError, distribution
+    from pathlib import Path
+    from urllib.parse import unquote, urlparse
+
+    checkout = Path(__file__).parents[2]
+    try:
+        direct = json.loads(distribution("fmnist-edge").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        direct = {"url": checkout.as_uri(), "dir_info": {"editable": True}} if _is_checkout(checkout) else {}
+    url = str(direct.get("url", ""))
+    place = Path(unquote(urlparse(url).path))
+    if "vcs_info" in direct:
+        return shlex.quote(f"fmnist-edge[{extra}] @ {direct['vcs_info'].get('vcs', 'git')}+{url}")
+    if url.startswith("file:") and place.exists():
+        editable = "-e " if direct.get("dir_info", {}).get("editable") else ""
+        return editable + shlex.quote(f"{place}[{extra}]")
+    return f"'fmnist-edge[{extra}]'"
+
+
+def _is_checkout(folder: Path) -> bool:
+    return (folder / "pyproject.toml").is_file()
 
 
 def printable(text: str) -> str:

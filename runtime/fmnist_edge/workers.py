@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.batch import PAUSE, STANDARD_INPUT, Found, Input, Result, classify_all, expand
+from fmnist_edge.batch import PAUSE, STANDARD_INPUT, Found, Input, OnSkip, Result, classify_all, expand
 from fmnist_edge.classifier import Classifier, Prediction
 from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.errors import FmnistEdgeError
@@ -43,7 +43,12 @@ class _Packed(NamedTuple):
 
 
 def classify_with_workers(
-    classifier: Classifier, inputs: Iterable[Input], workers: int, *, recursive: bool = False
+    classifier: Classifier,
+    inputs: Iterable[Input],
+    workers: int,
+    *,
+    recursive: bool = False,
+    on_skip: OnSkip = lambda _: None,
 ) -> Iterator[Result]:
     """Do as `streaming.classify_all` does, in `workers` processes with a copy of the classifier each.
 
@@ -54,7 +59,7 @@ def classify_with_workers(
     stopped = context.RawValue(ctypes.c_bool, False)
     pool = ProcessPoolExecutor(workers, context, _begin, (classifier, stopped))
     begun: deque[tuple[list[Found], Future[_Packed]]] = deque()
-    found = (one for one in expand(inputs, recursive=recursive) if one is not PAUSE)
+    found = (one for one in expand(inputs, recursive=recursive, on_skip=on_skip) if one is not PAUSE)
     try:
         while chunk := list(islice(found, CHUNK)):
             with _interrupt_held():

@@ -39,7 +39,7 @@ def classifier() -> Classifier:
 def folder(tmp_path: Path) -> Path:
     """Return a folder with a good picture, one that is none, and an empty file."""
     (tmp_path / "good.png").write_bytes(encoded(garment()))
-    (tmp_path / "none.txt").write_text("hello")
+    (tmp_path / "none.jpg").write_text("hello")
     (tmp_path / "void.png").touch()
     return tmp_path
 
@@ -95,9 +95,21 @@ def test_csv_has_a_header_and_the_same_values(folder: Path) -> None:
     assert (rows[1]["label"], rows[1]["error_code"]) == ("", "empty-file")
 
 
+def test_a_name_that_a_spreadsheet_would_run_is_text_in_csv_and_exact_in_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["=cmd.png", "@a.png", "+b.png", "c.png"]
+    for name in names:
+        Path(name).write_bytes(encoded(garment()))
+    rows = list(csv.DictReader(io.StringIO(classify("--format", "csv", *names).stdout.decode())))
+    assert [row["path"] for row in rows] == ["'=cmd.png", "'@a.png", "'+b.png", "c.png"]
+    assert [json.loads(line)["path"] for line in classify("--format", "jsonl", *names).stdout.splitlines()] == names
+
+
 def test_an_empty_folder_gives_an_empty_list_and_a_note(tmp_path: Path) -> None:
     run = classify("-r", tmp_path, "--format", "json")
-    assert (run.returncode, json.loads(run.stdout), run.stderr) == (0, [], b"No files found.\n")
+    assert (run.returncode, json.loads(run.stdout), run.stderr) == (0, [], b"No pictures found.\n")
 
 
 def test_the_number_of_classes_is_as_asked() -> None:
@@ -148,6 +160,29 @@ def test_what_fails_has_a_row_in_its_place_the_others_go_on_and_the_exit_code_is
     ]
     assert (run.returncode, run.stderr) == (1, b"5 inputs: 2 classified, 3 failed.\n")
     assert all(record["label"] is record["index"] is record["confidence"] is None for record in records[1:3])
+
+
+def test_a_folders_files_that_are_no_pictures_are_skipped_and_counted_but_a_named_one_is_tried(folder: Path) -> None:
+    for name, content in {
+        "LICENSE": b"MIT",
+        "code.py": b"pass",
+        "camera": encoded(garment()),
+        "x.heic": b"ftyp",
+    }.items():
+        (folder / name).write_bytes(content)
+    run = classify("-r", folder, folder / "LICENSE", "--format", "jsonl")
+    names = [Path(json.loads(line)["path"]).name for line in run.stdout.splitlines()]
+    assert names == ["camera", "good.png", "none.jpg", "void.png", "x.heic", "LICENSE"]
+    assert run.stderr.decode().splitlines() == [
+        "6 inputs: 2 classified, 4 failed.",
+        "Skipped 2 files that are not pictures (-v names them).",
+    ]
+    named = classify("-r", "-v", folder, "--workers", "2").stderr.decode()
+    assert f"{folder / 'code.py'}: not a picture, skipped" in named
+
+
+def test_one_input_is_counted_as_one() -> None:
+    assert classify("-v", SAMPLES[0]).stderr == b"1 input: 1 classified, 0 failed.\n"
 
 
 def test_errors_in_text_stand_in_order_on_standard_output(folder: Path) -> None:

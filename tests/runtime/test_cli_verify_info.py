@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, side_json_path, vectors_path
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, side_json_path, vectors_path
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 
@@ -35,6 +35,14 @@ def test_this_device_reproduces_the_measured_answers() -> None:
     assert done.stdout.count("ok") == 8
     assert "20 images: 0 labels differ" in done.stdout
     assert "6 photos: 0 labels differ" in done.stdout
+
+
+def test_info_describes_both_embedded_models_or_the_one_given(model: Path) -> None:
+    both = json.loads(run("info", "--format", "json").stdout)
+    assert [Path(facts["file"]).name for facts in both] == [EMBEDDED_CLASSIFIER.name, EMBEDDED_PHOTO_MODEL.name]
+    text = run("info").stdout
+    assert all(f"sha256: {facts['sha256']}" in text for facts in both)
+    assert json.loads(run("info", model, "--format", "json").stdout)["sha256"] == both[0]["sha256"]
 
 
 def test_verify_reports_its_figures_as_json(model: Path) -> None:
@@ -71,7 +79,7 @@ def test_damaged_vectors_are_one_line_and_exit_code_3(model: Path, content: str)
 
 
 def test_info_states_contract_and_sum_of_the_file() -> None:
-    facts = json.loads(run("info", "--format", "json").stdout)
+    facts = json.loads(run("info", EMBEDDED_CLASSIFIER, "--format", "json").stdout)
     assert facts["sha256"] == hashlib.sha256(EMBEDDED_CLASSIFIER.read_bytes()).hexdigest()
     assert facts["bytes"] == EMBEDDED_CLASSIFIER.stat().st_size
     assert facts["input"]["shape"] == ["batch", 28, 28]

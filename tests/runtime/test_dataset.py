@@ -126,6 +126,17 @@ def test_the_sums_are_of_the_decompressed_bytes(compressed: dict[str, bytes], tm
     assert len(read_verified(tmp_path, LABELS_STEM)) == SIZES[LABELS_STEM]
 
 
+@pytest.mark.parametrize("place", ["FashionMNIST/raw", "raw", "."])
+def test_the_folders_of_torchvision_and_the_names_of_kaggle_are_known(
+    place: str, dataset: Path, tmp_path: Path
+) -> None:
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    for stem in SHA256:
+        (tmp_path / place / stem.replace("-idx", ".idx")).write_bytes(read_verified(dataset, stem))
+    assert check_folder(tmp_path).state == "complete"
+    assert len(load_split("test", tmp_path).labels) == 10_000
+
+
 def test_places_are_looked_at_in_the_documented_order(
     dataset: Path, nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import os
@@ -43,6 +44,36 @@ def test_paths_that_end_with_zero_bytes_may_hold_line_ends(tmp_path: Path) -> No
 def test_bytes_that_are_no_text_come_back_as_they_were(tmp_path: Path) -> None:
     (path,) = listed(tmp_path, b"\xff \x1b[31m.png\n")
     assert os.fsencode(path) == b"\xff \x1b[31m.png"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_a_list_as_editors_on_windows_write_it_names_the_same_paths(encoding: str, tmp_path: Path) -> None:
+    text = "a.png\r\n\r\nb ü.png\r\n"
+    content = codecs.BOM_UTF16_BE + text.encode(encoding) if encoding == "utf-16-be" else text.encode(encoding)
+    assert listed(tmp_path, content) == ["a.png", "b ü.png"]
+
+
+def test_a_mark_that_comes_a_byte_at_a_time_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(io.RawIOBase):
+        rest = "a.png\r\n".encode("utf-16")
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+            piece, self.rest = self.rest[:1], self.rest[1:]
+            buffer[: len(piece)] = piece
+            return len(piece)
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Slow())))
+    assert [found.path for found in listed_paths("-")] == ["a.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_that_ends_in_a_carriage_return_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("odd\r").touch()
+    assert listed(tmp_path, b"odd\r\nplain\r\n") == ["odd\r", "plain"]
 
 
 def test_a_path_across_the_pieces_that_are_read_is_one(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from fmnist_edge.cli.options import (
+    FOLDER,
+    OUTPUT_FILE,
     check_output_folder,
     check_outputs,
     common_options,
@@ -38,8 +40,8 @@ STANDARD_INPUT: Final = "-"
 
 
 @click.command("classify")
-@click.argument("inputs", nargs=-1, type=click.Path(), metavar="FILE...")
-@click.option("-r", "--recursive", is_flag=True, help="Classify every file in the folders given, too.")
+@click.argument("inputs", nargs=-1, type=click.Path(readable=False), metavar="FILE...")
+@click.option("-r", "--recursive", is_flag=True, help="Classify the pictures in the folders given, too.")
 @click.option(
     "--files-from",
     metavar="LIST",
@@ -49,13 +51,13 @@ STANDARD_INPUT: Final = "-"
 @click.option(
     "--watch",
     "watched",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=click.Path(path_type=Path, readable=False, file_okay=False, exists=True),
     metavar="DIR",
     help="Classify what is in DIR, and what is dropped into it, when it is completely written; until Ctrl-C.",
 )
 @click.option(
     "--state",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUTPUT_FILE,
     metavar="FILE",
     help="Remember in FILE what --watch has done, so that the next start goes on there.",
 )
@@ -84,7 +86,7 @@ STANDARD_INPUT: Final = "-"
 @click.option(
     "--explain",
     "explanations",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     metavar="DIR",
     help="Draw for each image what the network saw and answered, as a PNG file in DIR.",
 )
@@ -137,19 +139,22 @@ def _classify(
 ) -> None:
     from fmnist_edge.cli.output import ROWS, with_progress, write_rows
 
-    results = tally.count(_results(classifier, request, saver))
+    results = tally.count(_results(classifier, request, tally, saver))
     with with_progress(results, request.output, request.count()) as watched:
         write_rows(ROWS[request.output_format](watched, rows), request.output)
 
 
-def _results(classifier: Classifier, request: ClassifyRequest, saver: OnAnswer | None) -> Iterator[Result]:
+def _results(
+    classifier: Classifier, request: ClassifyRequest, tally: Tally, saver: OnAnswer | None
+) -> Iterator[Result]:
+    paths, recursive, skip = request.paths(), request.recursive, tally.skip
     if request.workers > 1:
         from fmnist_edge.workers import classify_with_workers
 
-        return classify_with_workers(classifier, request.paths(), request.workers, recursive=request.recursive)
+        return classify_with_workers(classifier, paths, request.workers, recursive=recursive, on_skip=skip)
     from fmnist_edge.batch import classify_all
 
-    return classify_all(classifier, request.paths(), recursive=request.recursive, on_answer=saver)
+    return classify_all(classifier, paths, recursive=recursive, on_skip=skip, on_answer=saver)
 
 
 def _saver(folder: Path, min_confidence: float | None) -> OnAnswer:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from fmnist_edge.cli.options import (
+    FOLDER,
     check_outputs,
     common_options,
     data_option,
@@ -54,7 +55,7 @@ def command() -> None:
     "-o",
     "--output",
     "output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     metavar="DIR",
     help="Folder for the files (default: $FMNIST_DATA, or the user's cache).",
 )

@@ -10,21 +10,27 @@ from typing import Any
 import click
 
 from fmnist_edge import __version__
-from fmnist_edge.cli.options import common_options, print_findings, text_or_json_option
+from fmnist_edge.cli.options import FILE, common_options, print_findings, text_or_json_option
 from fmnist_edge.errors import GateError, printable
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, read_side_json, sha256_of
 
 
 @click.command(name="info")
-@click.argument("model", metavar="[MODEL]", required=False, type=click.Path(path_type=Path))
+@click.argument("model", metavar="[MODEL]", required=False, type=FILE)
 @text_or_json_option
 @common_options
 def info(model: Path | None, output_format: str) -> None:
-    """Print the contract, metadata, size, operators and SHA-256 of MODEL (the embedded one by default)."""
+    """Print the contract, metadata, size, operators and SHA-256 of MODEL (of both embedded ones by default).
+
+    JSON is an object for MODEL, or a list of two for the embedded ones.
+    """
     from fmnist_edge.session import inspect_model
 
-    facts = inspect_model(model)
-    click.echo(json.dumps(facts, indent=1) if output_format == "json" else "\n".join(_lines(facts)))
+    facts = [inspect_model(path) for path in ([model] if model else [EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL])]
+    if output_format == "json":
+        click.echo(json.dumps(facts[0] if model else facts, indent=1))
+    else:
+        click.echo("\n\n".join("\n".join(_lines(one)) for one in facts))
 
 
 def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
@@ -41,7 +47,7 @@ def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
 
 
 @click.command(name="verify")
-@click.argument("model", metavar="[MODEL]", required=False, type=click.Path(path_type=Path))
+@click.argument("model", metavar="[MODEL]", required=False, type=FILE)
 @text_or_json_option
 @common_options
 def verify(model: Path | None, output_format: str) -> None:

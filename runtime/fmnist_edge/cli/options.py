@@ -15,6 +15,12 @@ import click
 from fmnist_edge.contract import LABELS, UNSURE
 from fmnist_edge.errors import UsageError
 
+# What options and arguments that take files are declared with. Click looks at nothing but the kind of what is there:
+# whoever opens the file says why it cannot be read, so that it is told in one way, and as a row where rows are printed.
+FILE: Final = click.Path(path_type=Path, readable=False)
+OUTPUT_FILE: Final = click.Path(path_type=Path, readable=False, dir_okay=False)
+FOLDER: Final = click.Path(path_type=Path, readable=False, file_okay=False)
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _META: Final = "fmnist_edge"  # prefix of our keys in click's context-wide dictionary
@@ -87,14 +93,14 @@ def shows_progress() -> bool:
 model_option = click.option(
     "--model",
     "model",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Another .onnx file instead of the embedded one.",
 )
 data_option = click.option(
     "--data",
     "data",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     metavar="DIR",
     help="Folder with the dataset's IDX files (default: looked up, see `fmnist-edge data status`).",
 )
@@ -102,7 +108,7 @@ output_folder_option = click.option(
     "-o",
     "--output",
     "output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     metavar="DIR",
     required=True,
     help="Folder for the results; made if missing.",
@@ -110,7 +116,7 @@ output_folder_option = click.option(
 output_file_option = click.option(
     "--output",
     "output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUTPUT_FILE,
     metavar="FILE",
     help="Write the result to FILE instead of standard output.",
 )

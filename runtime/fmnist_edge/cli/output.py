@@ -27,6 +27,7 @@ class Tally:
     debug: bool
     classified: int = 0
     failed: int = 0
+    skipped: int = 0
 
     def count(self, results: Iterable[Result]) -> Iterator[Result]:
         """Pass results on."""
@@ -44,19 +45,33 @@ class Tally:
         if result.prediction and result.prediction.first_of_several:
             note(f"{printable(result.path)}: holds several frames; the first one was classified")
 
+    def skip(self, path: str) -> None:
+        """Count a file of a folder that is not a picture."""
+        self.skipped += 1
+        if is_verbose():
+            note(f"{printable(path)}: not a picture, skipped")
+
     def sum_up(self) -> None:
         """Say how many inputs there were, where that is not plain to see."""
         total = self.classified + self.failed
         if not total:
-            note("No files found.")
+            note("No pictures found.")
         elif is_verbose() or (self.failed and total > 1):
-            note(f"{total} inputs: {self.classified} classified, {self.failed} failed.")
+            note(f"{counted(total, 'input')}: {self.classified} classified, {self.failed} failed.")
+        if self.skipped:
+            what = "is not a picture" if self.skipped == 1 else "are not pictures"
+            note(f"Skipped {counted(self.skipped, 'file')} that {what}{'' if is_verbose() else ' (-v names them)'}.")
 
     def _trace(self, error: BaseException) -> None:
         if self.debug:
             import traceback
 
             traceback.print_exception(error, file=sys.stderr)
+
+
+def counted(number: int, what: str) -> str:
+    """Return `1 input` or `1,200 inputs`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def shown_as(wanted: bool, output: Path | None) -> Show | None:
@@ -158,11 +173,20 @@ def json_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
 
 
 def csv_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
-    """Yield a header and a line for each result; `top` is JSON, path and message are escaped as in text."""
+    """Yield a header and a line for each result; `top` is JSON, path and message are escaped as in text.
+
+    A cell that a spreadsheet would take for a formula gets an apostrophe in front, which makes it text
+    (owasp.org/www-community/attacks/CSV_Injection).
+    """
     yield _csv_line(FIELDS)
     top_k = options.top_k or DEFAULT_TOP_K
     for result in results:
-        yield _csv_line(table_row(result, top_k=top_k, min_confidence=options.min_confidence).values())
+        row = table_row(result, top_k=top_k, min_confidence=options.min_confidence)
+        yield _csv_line(f"'{cell}" if _is_formula(cell) else cell for cell in row.values())
+
+
+def _is_formula(cell: object) -> bool:
+    return isinstance(cell, str) and len(cell) > 1 and cell[0] in "=+-@"
 
 
 def _csv_line(values: Iterable[object]) -> str:
