@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+TEST_PROCESSES ?= 2
 RUN := $(VENV)/bin/
 INSTALL := $(RUN)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -19,7 +20,7 @@ test: $(VENV)/.dev  ## install everything, get the dataset, run all tests
 	@echo "== dataset"
 	@$(RUN)fmnist-edge data fetch
 	@echo "== tests"
-	@$(RUN)python -m pytest
+	@$(RUN)python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 .PHONY: devices devices-quick devices-page
 devices: $(VENV)/.dev  ## run the models on every device: docs/devices.md (options: DEVICES="--only arm --allow-missing")
