@@ -1,83 +1,124 @@
-"""Keras to fp32 ONNX, by tf2onnx, with names that do not depend on what was converted before."""
+"""The original as fp32 ONNX that keeps the contract, checked against the original right away."""
 
 from __future__ import annotations
 
-from collections import Counter
+from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
-from fmnist_edge.contract import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, OUTPUT_NAME
+from fmnist_convert.onnx_graph import LOWEST_OPSET, canonical, lowered, with_constant_shapes, with_contract
+from fmnist_convert.original import Original
+from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, OUTPUT_NAME
+from fmnist_edge.errors import ModelError
+from fmnist_edge.onnx_reader import validate_content
 
-OPSET: Final = 13  # with IR 7: loads from onnxruntime 1.8 on, exact from 1.11 on (measured up to 1.32)
-IR_VERSION: Final = 7
+OPSETS: Final = (LOWEST_OPSET, 15, 17, 18)  # tried in this order for what the lower ones cannot express
+CHECKED_IMAGES: Final = 200
+MAX_DIFFERENCE: Final = 1e-4  # of any probability, against the original
+_QUANTIZED: Final = frozenset(
+    {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger"}
+    | {"ConvInteger"}
+)
 
 
-def export_fp32(model: Any) -> onnx.ModelProto:
-    """Return the fp32 ONNX form of a Keras classifier: uint8 `image` in, float32 `probabilities` out.
+def export_fp32(original: Original) -> onnx.ModelProto:
+    """Return the fp32 ONNX form of a classifier: uint8 `image` in, float32 `probabilities` out.
+
+    Its input form must be known. Raises ModelError for what ONNX cannot express, and if the graph does not answer as
+    the original does.
+    """
+    if original.form is None:
+        raise ValueError("the input form is not known: use with_measured_form first")
+    if original.graph is not None:
+        _refuse_quantized(original)
+        core = original.graph
+    else:
+        core = trace(original)
+    index = 0 if original.graph is None else original.output_index
+    model = with_contract(core, original.form, original.output, index)
+    model = with_constant_shapes(model, lambda probe: [*_run(probe, original.path, 2), *_run(probe, original.path, 3)])
+    model = canonical(lowered(model, lambda candidate: _run(candidate, original.path)))
+    validate_content(
+        model.SerializeToString(), original.path, "a loop, such as in some recurrent layers, can't run on every device"
+    )
+    _check(model, original)
+    return model
+
+
+def trace(original: Original) -> onnx.ModelProto:
+    """Return a Keras model or SavedModel as ONNX, with the input and output that it has itself.
 
     tf2onnx's `from_keras` fails on Sequential models of Keras 3, so the model is traced as a function.
     """
-    from fmnist_convert.backend import tf, tf2onnx
+    from fmnist_convert.backend import keras, tf, tf2onnx
 
-    signature = (tf.TensorSpec((None, IMAGE_SIDE, IMAGE_SIDE), tf.uint8, name=INPUT_NAME),)
+    assert original.form is not None
+    signature = (tf.TensorSpec((None, *original.form.shape), original.dtype, name=INPUT_NAME),)
 
     def forward(image: Any) -> dict[str, Any]:
-        return {OUTPUT_NAME: model(image, training=False)}
+        answers = keras.tree.flatten(original.model(image, training=False))
+        answer = answers[original.output_index]
+        return {OUTPUT_NAME: tf.cast(answer, tf.float32) if answer.dtype != tf.float32 else answer}
 
     function = tf.function(forward, input_signature=signature, autograph=False)
-    exported, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-    return canonical(exported)
+    failures: list[Exception] = []
+    for opset in OPSETS:
+        try:
+            exported, _ = tf2onnx.convert.from_function(
+                function, input_signature=signature, opset=opset, custom_op_handlers={"Erfc": (_erfc, [])}
+            )
+            return exported
+        except Exception as error:  # tf2onnx raises many types, onnx's checker among them
+            failures.append(error)
+    raise ModelError(f"{original.path} can't be expressed in ONNX: {_cause(failures[-1])}") from failures[-1]
 
 
-def canonical(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the same graph with names, order of initializers and header that depend on the graph alone.
-
-    tf2onnx numbers its names from a counter of the whole process; here a node is named by its operator and
-    its place among those, a tensor by the node that makes it, an initializer by the node that reads it.
-    """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
-    names = _canonical_names(graph)
-    for node in graph.node:
-        node.input[:] = [names[name] for name in node.input]
-        node.output[:] = [names[name] for name in node.output]
-        node.name = names[node.name]
-        node.doc_string = ""
-    for tensor in graph.initializer:
-        tensor.name = names[tensor.name]
-    ordered = sorted(graph.initializer, key=lambda tensor: tensor.name)
-    del graph.initializer[:]
-    graph.initializer.extend(ordered)
-    del graph.value_info[:]
-    _set_header(result)
-    onnx.checker.check_model(result, full_check=True)
-    return result
+def _erfc(context: Any, node: Any, name: str, _args: Any) -> Any:
+    """Write TensorFlow's Erfc (of gelu) as 1 - Erf, for tf2onnx, which has no rule for it."""
+    node.type = "Erf"
+    one = context.make_const(f"{name}_one", np.array(1, np.float32))
+    made = node.output[0]
+    consumers = context.find_output_consumers(made)
+    difference = context.make_node("Sub", [one.output[0], made])
+    for consumer in consumers:
+        context.replace_input(consumer, made, difference.output[0])
+    return node
 
 
-def _canonical_names(graph: onnx.GraphProto) -> dict[str, str]:
-    """Map every node's and tensor's name to its canonical one; inputs and outputs keep theirs."""
-    kept = [value.name for value in (*graph.input, *graph.output)]
-    names = {"": "", **{name: name for name in kept}}
-    counts: Counter[str] = Counter()
-    for node in graph.node:
-        counts[node.op_type] += 1
-        node_name = f"{node.op_type}_{counts[node.op_type]}"
-        for place, name in enumerate(node.input):
-            names.setdefault(name, f"{node_name}.input_{place}")
-        for place, name in enumerate(node.output):
-            names.setdefault(name, node_name if place == 0 else f"{node_name}.output_{place}")
-        names[node.name] = node_name
-    return names
+def _cause(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0].strip() if lines else type(error).__name__
 
 
-def _set_header(model: onnx.ModelProto) -> None:
-    """Pin the versions, name the batch dimension, and forget who made the file and when."""
-    model.ir_version = IR_VERSION
-    del model.opset_import[:]
-    model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
-    model.producer_name, model.producer_version, model.doc_string = "fmnist-edge", "", ""
-    model.graph.name, model.graph.doc_string = "classifier", ""
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = BATCH_DIMENSION
+def _refuse_quantized(original: Original) -> None:
+    found = {node.op_type for node in original.graph.node} & _QUANTIZED
+    if found:
+        raise ModelError(f"{original.path} is quantized already ({', '.join(sorted(found))}): convert the float model")
+
+
+def _images() -> NDArray[np.uint8]:
+    """Return images that exercise a network: noise of every contrast, and blocks."""
+    random = np.random.default_rng(1)
+    blocks = random.integers(0, 256, (CHECKED_IMAGES, 7, 7)).repeat(4, axis=1).repeat(4, axis=2)
+    noise = random.integers(0, 256, (CHECKED_IMAGES, IMAGE_SIDE, IMAGE_SIDE))
+    share = np.linspace(0, 1, CHECKED_IMAGES)[:, None, None]
+    return (blocks * share + noise * (1 - share)).astype(np.uint8)
+
+
+def _run(model: onnx.ModelProto, path: Path, count: int = CHECKED_IMAGES) -> list[NDArray[Any]]:
+    from fmnist_convert.float_onnx import Session
+
+    return Session(model, path).run(_images()[:count])
+
+
+def _check(model: onnx.ModelProto, original: Original) -> None:
+    """Raise ModelError unless the graph answers as the original does."""
+    images = _images()
+    difference = float(np.abs(_run(model, original.path)[0] - original.predict(images)).max())
+    if not difference <= MAX_DIFFERENCE:
+        raise ModelError(
+            f"the ONNX form of {original.path} does not answer as the original: a probability differs by {difference:.2g}"
+        )

@@ -1,94 +1,194 @@
-"""Opening the Keras original: what it must look like to be converted, and what its training recorded."""
+"""The original: a network in the file that a person brings, validated, loaded, and run as at inference."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import zipfile
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.contract import IMAGE_SIDE, LABELS, MASK_SIDE
+from fmnist_convert.input_form import InputForm, named_form, plausible_shapes
+from fmnist_convert.validation import (
+    KerasFile,
+    Kind,
+    model_kind,
+    model_sha256,
+    read_h5_file,
+    read_keras_archive,
+)
+from fmnist_edge.contract import LABELS
 from fmnist_edge.errors import ModelError
-from fmnist_edge.model_file.keras_screening import screen_keras_file
 
-RECORD_MEMBER: Final = "training.json"  # the training room puts its record into the .keras archive by this name
+OutputKind: TypeAlias = Literal["probabilities", "logits", "scores"]
+Answer: TypeAlias = Callable[[NDArray[Any]], NDArray[np.float32]]
+
+_PROBE_IMAGES: Final = 32
+_PHOTO_SIDE: Final = 48  # pixels; networks of RGB pictures of at least this side keep the photo contract
 
 
 @dataclass(frozen=True)
 class Original:
-    """A Keras classifier ready for conversion."""
+    """A classifier of ten classes as its owner trained it. Its input form is set when it was given or measured."""
 
-    model: Any
-    """The loaded Keras model: uint8 [batch, 28, 28] to float32 [batch, 10]."""
+    path: Path
+    kind: Kind
     sha256: str
-    """Of the .keras file."""
+    """Of the file, or of all files of a folder."""
     record: dict[str, Any]
-    """What training wrote into the file (recipe, seed, accuracies, ...); empty if it wrote nothing."""
+    """What this project's training wrote into the file (recipe, seed, accuracies, ...), or {}."""
+    input_shape: tuple[int | None, ...] | None
+    """Of one image, as the file declares it; None where it declares nothing."""
+    dtype: str
+    """Of the input: "float32", "uint8", ..."""
+    answer: Answer
+    """The network itself in inference mode: [n, *image] of `dtype` to float32 [n, 10]."""
+    output: OutputKind = "probabilities"
+    """What it gives: probabilities; logits (also log probabilities); or scores, ten values in 0..1 of their own."""
+    model: Any = None
+    """The Keras model, or the TensorFlow function of a SavedModel; None for an .onnx file."""
+    output_index: int = 0
+    """Which of the model's outputs has the ten classes."""
+    graph: Any = None
+    """The onnx.ModelProto of an .onnx file with a free batch dimension; else None."""
+    form: InputForm | None = None
+    form_name: str | None = None
+    """The name that --input-form gave."""
+    notes: list[str] = field(default_factory=list)
+    """Sentences for people on what was changed while loading."""
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Return the shapes of one image that it could take."""
+        return plausible_shapes(self.input_shape)
+
+    @property
+    def is_photo(self) -> bool:
+        """Tell whether it is a network for photos: RGB pictures of at least 48x48 pixels."""
+        return is_photo_shape(self.input_shape)
+
+    def float_predict(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Return probabilities, float32 [n, 10], for images in the network's own input form."""
+        return as_probabilities(self.answer(batch), self.output)
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return probabilities, float32 [n, 10], for images of the dataset, uint8 [n, 28, 28].
+
+        Raises ValueError if the input form is not known yet.
+        """
+        if self.form is None:
+            raise ValueError("the input form is not known: use with_measured_form first")
+        if not len(images):
+            return np.zeros((0, len(LABELS)), np.float32)
+        return self.float_predict(self.form.apply(images))
 
 
-def open_original(path: Path) -> Original:
-    """Load the .keras file of a classifier or a photo head in safe mode and check its contract.
+def is_photo_shape(shape: Sequence[int | None] | None) -> bool:
+    """Tell whether [side, side, 3] is the input of a network for photos."""
+    return shape is not None and len(shape) == 3 and shape[2] == 3 and (shape[0] or 0) >= _PHOTO_SIDE
 
-    Raises ModelError if it is missing, damaged, or no 28x28 uint8 classifier of ten classes.
+
+def as_probabilities(values: NDArray[np.float32], output: OutputKind) -> NDArray[np.float32]:
+    """Return what a network gives, float32 [n, 10], as probabilities."""
+    if output == "probabilities":
+        return values
+    if output == "scores":
+        return np.asarray(values / np.maximum(values.sum(axis=1, keepdims=True), 1e-12), np.float32)
+    shifted = values.astype(np.float64) - values.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
+
+
+def open_original(path: Path, *, input_form: str | None = None) -> Original:
+    """Validate and load a .keras or .h5 file, a SavedModel folder, or an .onnx file; no code from it is run.
+
+    `input_form` is one of `FORM_NAMES`. Raises UsageError for another name; ModelError, with one line on what the file
+    is and what to do, for what is no classifier of one 28x28 image into ten classes.
     """
-    original = _open(path)
-    _check_contract(original.model, path)
-    return original
+    form_name = None if input_form is None else named_form(input_form)
+    kind = model_kind(path)
+    if kind == "onnx":
+        from fmnist_convert.float_onnx import open_onnx as opened
+    elif kind == "saved-model":
+        from fmnist_convert.saved_model import open_saved_model as opened
+    else:
+        opened = _open_keras
+    return opened(path, kind, model_sha256(path), form_name)
 
 
-def open_segmenter(path: Path) -> Original:
-    """Load the .keras file of a segmenter in safe mode and check its contract.
+def _open_keras(path: Path, kind: Kind, sha256: str, form_name: str | None) -> Original:
+    file: KerasFile = read_keras_archive(path) if kind == "keras" else read_h5_file(path)
+    from fmnist_convert.keras_model import build_network, largest_batch, run_keras
 
-    Raises ModelError if it is missing, damaged, or does not map [batch, 96, 96, 3] to [batch, 96, 96].
-    """
-    original = _open(path)
-    found = (tuple(original.model.input_shape), tuple(original.model.output_shape))
-    if found != ((None, MASK_SIDE, MASK_SIDE, 3), (None, MASK_SIDE, MASK_SIDE)):
-        raise ModelError(f"{path} maps {list(found[0])} to {list(found[1])}; a segmenter maps 96x96 pixels to a mask")
-    return original
+    model, notes = build_network(path, file)
+    if len(model.inputs) != 1:
+        shapes = ", ".join(f"{one.name} {_shown(one.shape)}" for one in model.inputs)
+        raise ModelError(f"{path} takes {len(model.inputs)} inputs ({shapes}): only networks of one image convert")
+    output = ten_classes(path, [one.shape for one in model.outputs])
+    size = largest_batch(model)
 
+    def answer(batch: NDArray[Any]) -> NDArray[np.float32]:
+        return run_keras(model, output, batch, size).reshape(len(batch), -1)
 
-def _open(path: Path) -> Original:
-    """Load a .keras file; no code from the file is run."""
-    if not path.is_file():
-        raise ModelError(f"no model at {path}: train one with `fmnist-edge train -o DIR`")
-    screen_keras_file(path)
-    from fmnist_convert.backend import keras
-
-    try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises many types, depending on where the file is damaged
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{path} is not a Keras model that can be loaded safely: {reason}") from error
-    return Original(model, hashlib.sha256(path.read_bytes()).hexdigest(), read_record(path))
+    shape = tuple(model.inputs[0].shape[1:])
+    dtype = str(model.inputs[0].dtype)
+    original = Original(
+        path, kind, sha256, file.record, shape, dtype, answer, model=model, output_index=output, notes=notes
+    )
+    return finished(original, form_name)
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Return the training record inside a .keras archive, or an empty one for a file made elsewhere."""
-    with zipfile.ZipFile(path) as archive:
-        if RECORD_MEMBER not in archive.namelist():
-            return {}
-        record = json.loads(archive.read(RECORD_MEMBER))
-    if not isinstance(record, dict):
-        raise ModelError(f"the training record inside {path} should be one JSON object")
-    return record
+def finished(original: Original, form_name: str | None) -> Original:
+    """Return a loaded original with what it gives found out, and its given form. Raises ModelError."""
+    from dataclasses import replace
 
-
-def predict_with_keras(model: Any, images: NDArray[np.uint8], batch: int = 1000) -> NDArray[np.float32]:
-    """Return the model's probabilities, float32 [n, 10], for uint8 [n, 28, 28] images."""
-    parts = [np.asarray(model(images[at : at + batch])) for at in range(0, len(images), batch)]
-    return np.concatenate(parts) if parts else np.zeros((0, len(LABELS)), np.float32)
-
-
-def _check_contract(model: Any, path: Path) -> None:
-    found = (tuple(model.input_shape), tuple(model.output_shape), str(model.inputs[0].dtype))
-    if found != ((None, IMAGE_SIDE, IMAGE_SIDE), (None, len(LABELS)), "uint8"):
-        shapes = f"{found[2]} {list(found[0])} to {list(found[1])}"
+    if original.is_photo:
+        return original
+    shapes = original.shapes
+    if not shapes:
         raise ModelError(
-            f"{path} maps {shapes}, not uint8 [batch, 28, 28] to [batch, 10]; put the scaling into the model"
+            f"{original.path} takes {_shown((None, *(original.input_shape or ())))}, which is no image of 28x28 pixels "
+            "([28, 28], [28, 28, 1], [1, 28, 28], [784], three channels, or 32x32 padded)"
         )
+    original = replace(original, output=_output_kind(original, shapes[0]), form_name=form_name)
+    if form_name is not None and len(shapes) == 1:
+        original = replace(original, form=InputForm(form_name, shapes[0], original.dtype))
+    return original
+
+
+def ten_classes(path: Path, shapes: Sequence[Sequence[int | None]]) -> int:
+    """Return which output has ten values an image: the last one if several have. Raises ModelError."""
+    found = [at for at, shape in enumerate(shapes) if _classes(shape) == len(LABELS)]
+    if found:
+        return found[0]
+    shown = " and ".join(_shown(shape) for shape in shapes)
+    raise ModelError(f"{path} gives {shown}, not ten classes: only classifiers of Fashion-MNIST's ten can be converted")
+
+
+def _classes(shape: Sequence[int | None]) -> int:
+    classes = 1
+    for side in shape[1:]:
+        classes *= side or 0
+    return classes
+
+
+def _shown(shape: Sequence[int | None]) -> str:
+    return f"[{', '.join('batch' if not at and not s else str(s or '?') for at, s in enumerate(shape))}]"
+
+
+def _output_kind(original: Original, shape: tuple[int, ...]) -> OutputKind:
+    """Tell by noise images what a network gives: rows of probabilities, ten scores in 0..1, or logits."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (_PROBE_IMAGES, 28, 28)).astype(np.uint8)
+    images[: _PROBE_IMAGES // 2] //= random.integers(1, 255, (_PROBE_IMAGES // 2, 1, 1)).astype(np.uint8)
+    values = np.concatenate(
+        [original.answer(InputForm(name, shape, original.dtype).apply(images)) for name in ("0..1", "0..255")]
+        if np.dtype(original.dtype).kind == "f"
+        else [original.answer(InputForm("0..255", shape, original.dtype).apply(images))]
+    )
+    values = values[np.isfinite(values).all(axis=1)]
+    if (values < 0).any() or (values > 1 + 1e-3).any():
+        return "logits"
+    return "probabilities" if np.allclose(values.sum(axis=1), 1, atol=1e-3) else "scores"

@@ -42,12 +42,17 @@ def screened_content(model: Path) -> bytes:
     operators outside ONNX's own, loops and branches, functions, tensors larger than the file.
     """
     content = model_bytes(model)
+    validate_content(content, model, "make it with `fmnist-edge convert`")
+    return content
+
+
+def validate_content(content: bytes, model: Path, advice: str) -> None:
+    """Raise ModelError, ending in `advice`, for the bytes of a model that onnxruntime should not get."""
     try:
         for fault in _faults(content):
-            raise ModelError(f"{model} is not run: {fault}; make it with `fmnist-edge convert`")
+            raise ModelError(f"{model} is not run: {fault}; {advice}")
     except (ValueError, TypeError, AttributeError) as error:  # a field of another wire type than it should have
         raise ModelError(f"{model} is no ONNX model: {error}") from error
-    return content
 
 
 def model_bytes(model: Path) -> bytes:

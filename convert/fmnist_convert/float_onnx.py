@@ -1,0 +1,232 @@
+"""Opening an .onnx file that another tool made, such as PyTorch's exporter, and running it within limits."""
+
+from __future__ import annotations
+
+import os
+import threading
+from math import prod
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import onnxruntime
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from fmnist_convert.input_form import PIXELS, InputForm, plausible_shapes
+from fmnist_convert.onnx_graph import with_constant_shapes, with_free_batch, without_weight_inputs
+from fmnist_convert.original import Original, finished, ten_classes
+from fmnist_convert.validation import Kind
+from fmnist_edge.classifier import Classifier
+from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, OUTPUT_NAME
+from fmnist_edge.errors import ModelError
+from fmnist_edge.onnx_reader import MAX_MODEL_BYTES, model_bytes, validate_content
+from fmnist_edge.session import limit_memory, session_options
+
+SECONDS: Final = 60.0  # for one batch; a network for 28x28 pixels takes a hundredth
+BATCH_VALUES: Final = 16 * 2**20  # of one batch, in the largest tensor: 64 MB
+LARGEST_BATCH: Final = 500
+_ADVICE: Final = "export the plain network, in evaluation mode and in float32, into one .onnx file"
+_SAME: Final = 1e-4  # of a graph with a free batch dimension against the graph as it was
+
+
+def open_onnx(path: Path, kind: Kind, sha256: str, form_name: str | None) -> Original:
+    """Validate and open an .onnx file. Raises ModelError."""
+    model = read_onnx(path)
+    if _keeps_contract(model):
+        answer = Classifier(path).predict
+        form = InputForm("0..255", (IMAGE_SIDE, IMAGE_SIDE), "uint8")
+        return Original(path, kind, sha256, {}, (28, 28), "uint8", answer, graph=model, form=form)
+    given, dtype = _input(model, path)
+    shape, batch = given[1:], given[0]
+    session = Session(model, path)
+    probes = plausible_shapes(shape) or [tuple(side or 1 for side in shape)]
+    outputs, found = _first_answers(session, probes, dtype, batch or 2, path)
+    index = ten_classes(path, [output.shape for output in outputs])
+    free = _with_free_batch(model, session, path, batch, found, dtype, index)
+    runner, size = Session(free, path, optimized=True), _largest_batch(free)
+
+    def answer_in_batches(images: NDArray[Any]) -> NDArray[np.float32]:
+        parts = [runner.run(images[at : at + size])[index] for at in range(0, len(images), size)]
+        return np.concatenate(parts).reshape(len(images), -1).astype(np.float32)
+
+    declared = found if any(side is None for side in shape) else tuple(shape)
+    original = Original(path, kind, sha256, {}, declared, dtype, answer_in_batches, graph=free, output_index=index)
+    return finished(original, form_name)
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """Return a validated .onnx model, with the weights that lie in a file beside it. Raises ModelError."""
+    content = model_bytes(path)
+    try:
+        model = onnx.ModelProto.FromString(content)
+    except DecodeError as error:
+        raise ModelError(f"{path} is no model that is known here (.keras, .h5, SavedModel, .onnx): {error}") from error
+    if not model.graph.node:
+        raise ModelError(f"{path} is no model that is known here (.keras, .h5, SavedModel, .onnx)")
+    tensors = [tensor for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
+    if tensors:
+        _take_in(tensors, path)
+        content = model.SerializeToString()
+    if len(model.functions):
+        model = onnx.inliner.inline_local_functions(model) if len(model.functions) < 200 else model
+        content = model.SerializeToString()
+    validate_content(content, path, _ADVICE)
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.domain == "ai.onnx":
+            node.domain = ""
+    return without_weight_inputs(model)
+
+
+def _take_in(tensors: list[Any], path: Path) -> None:
+    """Read weights that lie in files of the same folder into the model, as PyTorch's exporter writes them."""
+    total = 0
+    for tensor in tensors:
+        entry = {one.key: one.value for one in tensor.external_data}
+        name = entry.get("location", "")
+        file = path.parent / name
+        if not name or Path(name).name != name or name in (".", ".."):
+            raise ModelError(f"{path} is not run: its weights lie in another folder ({name!r}); {_ADVICE}")
+        if not file.is_file() or file.is_symlink():
+            raise ModelError(f"{path} keeps its weights in {name!r}, which has to lie beside it: copy both files")
+        offset, size = int(entry.get("offset", 0)), int(entry.get("length", file.stat().st_size))
+        total += size
+        if total > MAX_MODEL_BYTES or offset < 0 or size < 0:
+            raise ModelError(f"{path} is larger than {MAX_MODEL_BYTES >> 20} MiB with its weights: no such network is")
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            tensor.raw_data = stream.read(size)
+        tensor.data_location = TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+class Session:
+    """A graph in onnxruntime, in bounded memory and time."""
+
+    def __init__(self, model: onnx.ModelProto, path: Path, *, optimized: bool = False) -> None:
+        """Open a graph; optimizing one that never ran could itself take for ever."""
+        self._path = path
+        self.input_name = model.graph.input[0].name
+        options = session_options(os.cpu_count() or 1)
+        limit_memory(options)
+        if not optimized:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        content = model.SerializeToString()
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises a dozen types of its own, with no common base
+            raise ModelError(f"{path} is not a model that onnxruntime can load: {_line(error)}") from error
+
+    def run(self, images: NDArray[Any]) -> list[NDArray[Any]]:
+        """Return all outputs for a batch in the graph's own form. Raises ModelError after SECONDS."""
+        options = onnxruntime.RunOptions()
+        timer = threading.Timer(SECONDS, lambda: setattr(options, "terminate", True))
+        timer.daemon = True
+        timer.start()
+        try:
+            outputs: list[NDArray[Any]] = self._session.run(None, {self.input_name: images}, options)
+            return outputs
+        except Exception as error:
+            raise ModelError(f"{self._path} cannot be run: {_line(error)}") from error
+        finally:
+            timer.cancel()
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _keeps_contract(model: onnx.ModelProto) -> bool:
+    given = [(value.name, value.type.tensor_type.elem_type) for value in model.graph.input]
+    labelled = any(entry.key == "labels" for entry in model.metadata_props)
+    made = [value.name for value in model.graph.output]
+    return labelled and given == [(INPUT_NAME, TensorProto.UINT8)] and made == [OUTPUT_NAME]
+
+
+def _input(model: onnx.ModelProto, path: Path) -> tuple[tuple[int | None, ...], str]:
+    """Return shape (with the batch) and dtype of the only input. Raises ModelError."""
+    inputs = list(model.graph.input)
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs)
+        raise ModelError(f"{path} takes {len(inputs)} inputs ({names}): only networks of one image can be converted")
+    kind = inputs[0].type.tensor_type
+    dtype = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8", TensorProto.DOUBLE: "float64"}.get(
+        kind.elem_type
+    )
+    if dtype is None:
+        name = TensorProto.DataType.Name(kind.elem_type).lower()
+        raise ModelError(f"{path} takes images of the type {name}: {_ADVICE}")
+    shape = tuple(dim.dim_value or None for dim in kind.shape.dim)
+    if len(shape) < 2:
+        raise ModelError(f"{path} takes {list(shape)}, which is no batch of images: {_ADVICE}")
+    return shape, dtype
+
+
+def _first_answers(
+    session: Session, shapes: list[tuple[int, ...]], dtype: str, batch: int, path: Path
+) -> tuple[list[NDArray[Any]], tuple[int, ...]]:
+    """Run a model once; return its outputs and the shape of an image that it took."""
+    refused: ModelError | None = None
+    for shape in shapes:
+        try:
+            return session.run(np.zeros((batch, *shape), dtype)), shape
+        except ModelError as error:
+            refused = refused or error
+    raise refused or ModelError(f"{path} takes no image")
+
+
+def _with_free_batch(
+    model: onnx.ModelProto,
+    session: Session,
+    path: Path,
+    batch: int | None,
+    shape: tuple[int, ...],
+    dtype: str,
+    index: int,
+) -> onnx.ModelProto:
+    """Return a graph that takes any number of images, checked against the file as it is. Raises ModelError."""
+    free = with_free_batch(model, batch)
+    images = (np.random.default_rng(0).random((batch or 6, *shape)) * (255 if dtype == "uint8" else 1)).astype(dtype)
+    expected = session.run(images)[index]
+
+    def run(probe: onnx.ModelProto) -> list[NDArray[Any]]:
+        opened = Session(probe, path)
+        return [output for count in (2, 3) for output in opened.run(np.resize(images, (count, *shape)).astype(dtype))]
+
+    try:
+        free = with_constant_shapes(free, run)
+        runner = Session(free, path)
+        several = runner.run(np.concatenate([images, images]))[index]
+        one = runner.run(images[:1])[index]
+    except ModelError as error:
+        raise ModelError(_fixed(path, batch)) from error
+    expected = expected.reshape(len(images), -1)
+    found = several.reshape(-1, expected.shape[1])
+    same = len(found) == 2 * len(images) and np.allclose(found, np.concatenate([expected] * 2), rtol=_SAME, atol=_SAME)
+    if not same or not np.allclose(one.reshape(1, -1), expected[:1], rtol=_SAME, atol=_SAME):
+        raise ModelError(_fixed(path, batch))
+    return free
+
+
+def _fixed(path: Path, batch: int | None) -> str:
+    what = "each image's answer depends on the others" if batch is None else f"it is built for batches of {batch}"
+    return (
+        f"{path} can't be given a free batch dimension: {what}. Export it with "
+        "dynamic_axes={'input': {0: 'batch'}, 'output': {0: 'batch'}} and in evaluation mode"
+    )
+
+
+def _largest_batch(model: onnx.ModelProto) -> int:
+    """Return how many images fit into a batch of BATCH_VALUES."""
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model)
+    except Exception:  # its errors have no common base; it only tells a size
+        return 1
+    most = max((_values(value) for value in inferred.graph.value_info), default=PIXELS)
+    return max(1, min(LARGEST_BATCH, BATCH_VALUES // max(1, most)))
+
+
+def _values(value: Any) -> int:
+    return prod(dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim[1:])

@@ -1,0 +1,260 @@
+"""In which form a network takes its images: measured on training images, because no file says it.
+
+People scale images outside the model, each in their own way, and a wrong form is the commonest reason why a deployed
+model fails. So the network is tried in every plausible form and the one that answers best is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmnist_edge.contract import IMAGE_SIDE
+from fmnist_edge.dataset import Split
+from fmnist_edge.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from fmnist_convert.original import Original
+
+PIXELS: Final = IMAGE_SIDE * IMAGE_SIDE
+# Grey levels 0..255 times the first, plus the second. Fashion-MNIST's mean and deviation are those of its training
+# images in 0..1; MNIST's are what many take by mistake.
+SCALES: Final[dict[str, tuple[float, float]]] = {
+    "0..1": (1 / 255, 0.0),
+    "0..255": (1.0, 0.0),
+    "-1..1": (1 / 127.5, -1.0),
+    "standardized": (1 / 255 / 0.3530, -0.2860 / 0.3530),
+    "-0.5..0.5": (1 / 255, -0.5),
+    "standardized-as-mnist": (1 / 255 / 0.3081, -0.1307 / 0.3081),
+}
+COMMON: Final = (
+    "0..1",
+    "0..255",
+    "-1..1",
+    "standardized",
+)  # what tutorials do; others only where they are clearly better
+INVERTED: Final = "-inverted"
+FORM_NAMES: Final = tuple(name + end for end in ("", INVERTED) for name in SCALES)
+
+IMAGES: Final = 2000  # of the training split, evenly spaced
+FIRST_IMAGES: Final = 300  # on which forms that can't win are dropped
+HOPELESS: Final = 0.15  # so far behind the best on those (one standard error is at most 0.03)
+CLOSE: Final = 0.005  # accuracies as near as this are told apart by log loss
+LEAST_ACCURACY: Final = 0.5  # on training images; below it, these are not the network's images
+_LEAST_PROBABILITY: Final = 1e-7  # what a probability of 0 counts as in the log loss
+
+
+@dataclass(frozen=True)
+class InputForm:
+    """How uint8 [n, 28, 28] becomes what a network takes: padded, scaled, and reshaped."""
+
+    name: str
+    """One of FORM_NAMES."""
+    shape: tuple[int, ...]
+    """Of one image as the network takes it: (28, 28), (28, 28, 1), (1, 28, 28), (784,), ..., with 1 or 3 channels."""
+    dtype: str = "float32"
+    """What the network takes."""
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Return what a grey level is multiplied with, and what is added then."""
+        scale, offset = SCALES[self.name.removesuffix(INVERTED)]
+        return (-scale, 255 * scale + offset) if self.name.endswith(INVERTED) else (scale, offset)
+
+    @property
+    def padding(self) -> int:
+        """Return how many black pixels are put around the image on each side: 2 for networks of 32x32."""
+        return (max(self.shape) - IMAGE_SIDE) // 2 if PIXELS not in self.shape else 0
+
+    @property
+    def channels_first(self) -> bool | None:
+        """Tell where the channels are; None where the shape has none."""
+        if len(self.shape) != 3:
+            return None
+        return self.shape[0] in (1, 3) and self.shape[1] == self.shape[2]
+
+    def apply(self, images: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return images, uint8 [n, 28, 28], in this form: [n, *shape] of `dtype`."""
+        scale, offset = self.scale
+        if self.padding:
+            images = np.pad(images, ((0, 0), *[(self.padding, self.padding)] * 2))
+        if (scale, offset) != (1.0, 0.0):
+            values: NDArray[Any] = images.astype(np.float32) * np.float32(scale) + np.float32(offset)
+        else:
+            values = images
+        if self.channels_first is not None:
+            axis = 1 if self.channels_first else 3
+            values = np.repeat(np.expand_dims(values, axis), self.shape[0 if self.channels_first else 2], axis=axis)
+        return values.reshape(-1, *self.shape).astype(self.dtype)
+
+    def __str__(self) -> str:
+        return f"{self.name} as {self.dtype} [batch, {', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True)
+class FormScore:
+    """What a network answers to training images in one form."""
+
+    form: InputForm
+    accuracy: float
+    """0..1"""
+    log_loss: float
+    """Mean of -log(probability of the right class), in nats."""
+
+
+@dataclass(frozen=True)
+class InputFormReport:
+    """The form that was taken, and what was measured."""
+
+    best: FormScore
+    images: int
+    """Training images that it was measured on."""
+    scores: list[FormScore]
+    """All forms that stayed in to the end, the best first."""
+    given: bool
+    """Whether --input-form named it."""
+
+    @property
+    def runner_up(self) -> FormScore | None:
+        """Return the next best form, if any was near."""
+        return self.scores[1] if len(self.scores) > 1 else None
+
+    @property
+    def warning(self) -> str | None:
+        """Return a sentence if another form is as good or the given form is poor, naming the option."""
+        best, other = self.best, self.runner_up
+        if self.given and best.accuracy < LEAST_ACCURACY:
+            return f"with --input-form {best.form.name} only {best.accuracy:.4f} of {self.images:,} training images are right"
+        if other is None or best.accuracy - other.accuracy > CLOSE:
+            return None
+        return (
+            f"close call: input form {best.form.name} gives {best.accuracy:.4f} of the training images the right label, "
+            f"{other.form.name} {other.accuracy:.4f}; log loss {best.log_loss:.3g} against {other.log_loss:.3g} decided. "
+            f"If you trained on the other, say --input-form {other.form.name}"
+        )
+
+    def as_record(self) -> dict[str, Any]:
+        """Return what the model's metadata say of the form."""
+        record: dict[str, Any] = {
+            "form": self.best.form.name,
+            "shape": list(self.best.form.shape),
+            "dtype": self.best.form.dtype,
+            "found": "given" if self.given else "measured",
+            "images": self.images,
+            "split": "train",
+            "accuracy": round(self.best.accuracy, 4),
+            "log_loss": round(self.best.log_loss, 4),
+        }
+        if self.runner_up is not None:
+            other = self.runner_up
+            record["runner_up"] = {
+                "form": other.form.name,
+                "accuracy": round(other.accuracy, 4),
+                "log_loss": round(other.log_loss, 4),
+            }
+        return record
+
+
+def plausible_shapes(shape: Sequence[int | None] | None) -> list[tuple[int, ...]]:
+    """Return the shapes of one image that fit what a network declares (None is a free side), without the batch.
+
+    An empty list means that it takes no images of 28x28 pixels.
+    """
+    known = [(IMAGE_SIDE, IMAGE_SIDE), (PIXELS,), (PIXELS, 1), (1, PIXELS)]
+    for side in (IMAGE_SIDE, IMAGE_SIDE + 4):
+        known += [(side, side, 1), (1, side, side), (side, side, 3), (3, side, side)]
+    known.append((IMAGE_SIDE + 4, IMAGE_SIDE + 4))
+    if shape is None:
+        return known[:2] + known[4:6]
+    fits = [
+        one
+        for one in known
+        if len(one) == len(shape) and all(side in (None, mine) for side, mine in zip(shape, one, strict=True))
+    ]
+    small = [one for one in fits if IMAGE_SIDE + 4 not in one]
+    return small or fits
+
+
+def named_form(name: str) -> str:
+    """Return the name of a form as people type it. Raises UsageError for one that does not exist."""
+    if name not in FORM_NAMES:
+        raise UsageError(f"no input form {name!r}: choose one of {', '.join(FORM_NAMES)}")
+    return name
+
+
+def with_measured_form(original: Original, split: Split) -> tuple[Original, InputFormReport]:
+    """Return the original with its input form, measured on training images (`split` is "train").
+
+    A form that the original was opened with is measured, but kept. Raises ModelError if no form gives more than half
+    of the images their label.
+    """
+    report = measure_input_form(original, split)
+    if not report.given and report.best.accuracy < LEAST_ACCURACY:
+        raise ModelError(
+            f"{original.path} was not trained on these images: its best input form, {report.best.form.name}, gives "
+            f"{report.best.accuracy:.1%} of {report.images:,} training images of Fashion-MNIST the right label. If it "
+            "was, and its classes are in the dataset's order, name the form with --input-form"
+        )
+    return replace(original, form=report.best.form), report
+
+
+def measure_input_form(original: Original, split: Split) -> InputFormReport:
+    """Try a network on training images in every plausible form, or in the one that it was opened with."""
+    step = max(1, len(split.images) // IMAGES)
+    images, labels = split.images[::step][:IMAGES], split.labels[::step][:IMAGES]
+    forms = list(_forms(original))
+    first = slice(0, FIRST_IMAGES)
+    likely = [(form, _probabilities(original, form, images[first])) for form in forms]
+    accuracies = [_accuracy(probabilities, labels[first]) for _, probabilities in likely]
+    scores = []
+    for (form, begun), accuracy in zip(likely, accuracies, strict=True):
+        if accuracy >= max(accuracies) - HOPELESS:
+            rest = _probabilities(original, form, images[FIRST_IMAGES:])
+            scores.append(_score(form, np.concatenate([begun, rest]), labels))
+    return InputFormReport(_best(scores), len(images), _ordered(scores), original.form is not None)
+
+
+def _forms(original: Original) -> Iterator[InputForm]:
+    if original.form is not None:
+        yield original.form
+        return
+    integers = np.dtype(original.dtype).kind in "iu"
+    names = FORM_NAMES if original.form_name is None else (original.form_name,)
+    for shape in original.shapes:
+        for name in names:
+            if not integers or name.removesuffix(INVERTED) == "0..255":
+                yield InputForm(name, shape, original.dtype)
+
+
+def _probabilities(original: Original, form: InputForm, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the answers, float32 [n, 10]; all 0 where the network gives no numbers in this form."""
+    answers = replace(original, form=form).predict(images)
+    return np.where(np.isfinite(answers).all(axis=1, keepdims=True), answers, np.float32(0))
+
+
+def _accuracy(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
+    return float(np.mean((probabilities.argmax(axis=1) == labels) & (probabilities.max(axis=1) > 0)))
+
+
+def _score(form: InputForm, probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> FormScore:
+    right = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    log_loss = float(-np.log(np.clip(right, _LEAST_PROBABILITY, 1)).mean())
+    return FormScore(form, _accuracy(probabilities, labels), log_loss)
+
+
+def _best(scores: list[FormScore]) -> FormScore:
+    """Return the most accurate score; of those that are close, a common form, and of these the one of least log loss."""
+    most = max(score.accuracy for score in scores)
+    near = [score for score in scores if score.accuracy >= most - CLOSE]
+    common = [score for score in near if score.form.name in COMMON]
+    return min(common or near, key=lambda score: score.log_loss)
+
+
+def _ordered(scores: list[FormScore]) -> list[FormScore]:
+    """Return the taken form first, the others by accuracy."""
+    best = _best(scores)
+    return [best, *sorted((s for s in scores if s is not best), key=lambda s: (-s.accuracy, s.log_loss))]

@@ -1,0 +1,341 @@
+"""The description of a network inside a .keras or .h5 file, checked and brought to the form of the installed Keras.
+
+Keras's own reading of a description can name any function of Keras and, in several versions, of any module
+(CVE-2025-1550, CVE-2025-8747, CVE-2025-9906), and it stops at keys that a later version dropped. So the description is
+written anew here: only layers and mathematical operations of Keras come through, each with the keys that the installed
+version knows. What training alone needs (initializers, regularizers, constraints, compile settings) is left out, and so
+are random augmentation layers, which change nothing at inference.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from fmnist_convert.backend import keras
+from fmnist_edge.errors import ModelError
+
+Config = dict[str, Any]
+
+_MODELS: Final = ("Sequential", "Functional", "Model")
+# Layers that run code, read files or load other models by path.
+_REFUSED: Final = frozenset(
+    {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "StringLookup", "IntegerLookup"}
+    | {"TextVectorization", "Hashing", "HashedCrossing", "FeatureSpace", "MelSpectrogram", "STFTSpectrogram"}
+)
+_OPERATIONS: Final = ("keras.src.ops.numpy", "keras.src.ops.nn", "keras.src.ops.image")
+_OPERATION_TYPES: Final = frozenset({"Softmax", "LogSoftmax", "Relu", "Sigmoid"})
+_RENAMED_CLASSES: Final = {"SyncBatchNormalization": "BatchNormalization", "BatchNormalizationV1": "BatchNormalization"}
+_AUGMENTATIONS: Final = frozenset({"MixUp", "CutMix", "RandAugment", "AugMix"})
+_NOT_AUGMENTATIONS: Final = frozenset({"RandomCrop", "RandomFourierFeatures"})  # not the identity at inference
+_RENAMED_KEYS: Final = {("LeakyReLU", "alpha"): "negative_slope"}
+_TRAINING_KEYS: Final = ("_initializer", "_regularizer", "_constraint")
+_OBSOLETE_KEYS: Final = frozenset(
+    {"implementation", "experimental_autocast", "autocast", "ragged", "type_spec", "optional", "fused", "renorm"}
+    | {"renorm_clipping", "renorm_momentum", "virtual_batch_size", "adjustment", "_jit_compile", "seed", "trainable"}
+)
+_EMPTY: Final = (None, False, "", [], {}, ())
+_FLOATS: Final = frozenset({"mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"})
+# Names under which TensorFlow's own functions are stored.
+_ACTIVATIONS: Final = {
+    "softmax_v2": "softmax",
+    "log_softmax_v2": "log_softmax",
+    "relu_v2": "relu",
+    "swish": "silu",
+    "gelu_v2": "gelu",
+    "elu_v2": "elu",
+    "leaky_relu_v2": "leaky_relu",
+}
+
+
+@dataclass
+class Modernized:
+    """A description that the installed Keras can build, and what was changed."""
+
+    config: Config
+    notes: list[str] = field(default_factory=list)
+    """Sentences for people, each once."""
+
+
+def modernize(config: Any, keras_version: str) -> Modernized:
+    """Return the network's description in the form of the installed Keras.
+
+    `config` is the parsed config.json of a .keras file or the `model_config` of an .h5 file; `keras_version` is the
+    version that wrote it, for messages. Raises ModelError for what is no network of Keras's layers; its text follows
+    the file's name and a colon.
+    """
+    if isinstance(config, dict) and isinstance(config.get("config"), list):  # Keras 1 and early 2: a bare list
+        config = {**config, "config": {"name": "sequential", "layers": config["config"]}}
+    if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
+        raise ModelError("it describes no network")
+    result = Modernized({})
+    result.config = _Modernizer(result.notes, keras_version).model(config)
+    return result
+
+
+class _Modernizer:
+    """One pass over a description."""
+
+    def __init__(self, notes: list[str], keras_version: str) -> None:
+        self._notes, self._version = notes, keras_version
+
+    def model(self, node: Config) -> Config:
+        """Rewrite a Sequential or Functional model, which may also be a layer of another one."""
+        name, inner = self._class_of(node), node["config"]
+        if name not in _MODELS or not isinstance(inner.get("layers"), list):
+            raise ModelError(
+                f"its network is of the class {node.get('class_name')!r}, which is code of its own and not in the "
+                f"file; load it where that class is defined, call `model.export('folder')`, and convert that folder"
+            )
+        layers = [self.layer(layer) for layer in inner["layers"]]
+        if name == "Sequential":
+            return _made("keras", name, self._sequential(node, inner, layers))
+        kept = {key: inner.get(key) for key in ("name", "input_layers", "output_layers")}
+        return _made("keras", "Model", {**kept, "trainable": True, "layers": layers})
+
+    def _sequential(self, node: Config, inner: Config, layers: list[Config]) -> Config:
+        result: Config = {"name": inner.get("name") or "sequential", "layers": layers}
+        if layers and layers[0]["class_name"] != "InputLayer":
+            shape = _first_shape(inner["layers"][0]) or inner.get("build_input_shape")
+            shape = shape or (node.get("build_config") or {}).get("input_shape")
+            if shape and layers[0]["class_name"] not in _MODELS:
+                layers.insert(0, _input_layer({"batch_shape": shape, "name": "network_input"}))
+            elif shape:
+                result["build_input_shape"] = _shape(shape)
+        return result
+
+    def layer(self, node: Any) -> Config:
+        """Rewrite one layer with all that is inside it."""
+        if not isinstance(node, dict) or not isinstance(node.get("config"), dict):
+            raise ModelError("one of its layers has no description")
+        name = self._class_of(node)
+        if name in _MODELS:
+            result = self.model(node)
+        elif name == "InputLayer":
+            result = _input_layer(node["config"])
+        elif str(node.get("module")).startswith(_OPERATIONS):
+            result = self._operation(node, name)
+        elif _is_augmentation(name):
+            self._say("augmentation layers are left out: they change nothing at inference")
+            result = _made(
+                "keras.layers", "Rescaling", {"name": node["config"].get("name"), "scale": 1.0, "offset": 0.0}
+            )
+        else:
+            result = self._known_layer(node, name)
+        layer_name = node.get("name") or node["config"].get("name")
+        extra: Config = {} if layer_name is None else {"name": layer_name}
+        if "inbound_nodes" in node:
+            extra["inbound_nodes"] = _inbound(node["inbound_nodes"])
+        return {**result, **extra}
+
+    def _operation(self, node: Config, name: str) -> Config:
+        import importlib
+
+        module = str(node["module"])
+        known = getattr(importlib.import_module(module), name, None) if module in _OPERATIONS else None
+        if not (isinstance(known, type) and issubclass(known, keras.Operation)):
+            raise ModelError(f"it names {name!r} of {module!r}")
+        return _made(module, name, _plain(node["config"]))
+
+    def _known_layer(self, node: Config, name: str) -> Config:
+        known = _layer_class(name)
+        config: Config = {}
+        for key, value in node["config"].items():
+            key = _RENAMED_KEYS.get((name, key), key)
+            if key.endswith(_TRAINING_KEYS) or key == "activity_regularizer":
+                continue
+            if key in _accepted_keys(known):
+                config[key] = self._value(name, key, value)
+            elif key == "time_major" and value:
+                raise ModelError(f"its layer {_title(node)} has time_major=True, which Keras 3 dropped")
+            elif key not in _OBSOLETE_KEYS and "input_shape" not in key and not _is_empty(key, value):
+                raise ModelError(
+                    f"its layer {_title(node)} has {key}={value!r}, which the installed Keras {keras.__version__} does "
+                    f"not know (the file is of Keras {self._version}); {self._advice()}"
+                )
+        if issubclass(known, (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)):
+            config["unroll"] = True  # a loop cannot be part of a model file that is to run anywhere
+        return _made("keras.layers", name, config)
+
+    def _value(self, layer: str, key: str, value: Any) -> Any:
+        if key == "dtype":
+            return self._dtype(layer, value)
+        if key.endswith("activation"):
+            return self._activation(layer, value)
+        if key == "axis" and isinstance(value, list) and len(value) == 1:
+            return value[0]
+        if key in ("layer", "cell", "backward_layer", "forward_layer") and isinstance(value, dict):
+            return self.layer(value)
+        if key == "cells" and isinstance(value, list):
+            return [self.layer(cell) for cell in value]
+        return _plain(value)
+
+    def _dtype(self, layer: str, value: Any) -> str:
+        name = value.get("config", {}).get("name") if isinstance(value, dict) else value
+        if isinstance(value, dict) and "Quantized" in str(value.get("class_name")) or "_from_" in str(name):
+            raise ModelError(f"its layer {layer} was quantized by Keras ({name}); convert the float model it came from")
+        if name in _FLOATS:
+            self._say(f"{name} is computed in float32")
+            return "float32"
+        return "float32" if name is None else str(name)
+
+    def _activation(self, layer: str, value: Any) -> Any:
+        if value is None:
+            return None
+        if isinstance(value, dict):
+            if value.get("class_name") != "function" and isinstance(value.get("config"), dict):
+                return self.layer(value)  # an activation given as a layer
+            value = value.get("config") if value.get("class_name") == "function" else value.get("class_name")
+        name = str(value)
+        name = _ACTIVATIONS.get(name, name)
+        if not name.isidentifier() or name not in _activation_names():
+            raise ModelError(
+                f"its layer {layer} has the activation {name!r}, which is code of its own or of another version "
+                f"(the file is of Keras {self._version}); {self._advice()}"
+            )
+        return name
+
+    def _class_of(self, node: Config) -> str:
+        """Return the plain class name. Raises ModelError for one that is not Keras's."""
+        name, module = str(node.get("class_name")), node.get("module")
+        registered = node.get("registered_name")
+        package, _, plain = name.rpartition(">")
+        if module is not None and not str(module).startswith(("keras.", "tensorflow.", "tf_keras.")):
+            if module not in ("keras", "tf_keras", "builtins"):
+                raise ModelError(self._foreign(node))
+        own = str(registered).rpartition(">")[0] if registered else package
+        if own not in ("", "keras", "Keras") or package not in ("", "keras", "Keras"):
+            raise ModelError(self._foreign(node))
+        plain = _RENAMED_CLASSES.get(plain, plain)
+        is_operation = str(module).startswith(_OPERATIONS)
+        if plain in _REFUSED:
+            raise ModelError(
+                f"its layer {_title(node)} runs code or reads files of its own; rebuild the model without it"
+            )
+        if not (plain in _MODELS or is_operation or _is_augmentation(plain) or plain in _layer_names()):
+            raise ModelError(self._foreign(node))
+        return plain
+
+    def _foreign(self, node: Config) -> str:
+        where = f" of {node['module']!r}" if node.get("module") else ""
+        return (
+            f"it names {node.get('class_name')!r}{where}, which is no layer of the installed Keras "
+            f"{keras.__version__} (the file is of Keras {self._version}); {self._advice()}"
+        )
+
+    def _advice(self) -> str:
+        return "load it where that is known, call `model.export('folder')`, and convert that folder"
+
+    def _say(self, note: str) -> None:
+        if note not in self._notes:
+            self._notes.append(note)
+
+
+def _made(module: str, name: str, config: Config) -> Config:
+    return {"module": module, "class_name": name, "config": config, "registered_name": None}
+
+
+def _input_layer(config: Config) -> Config:
+    """Return an InputLayer with a free batch dimension."""
+    shape = config.get("batch_shape") or config.get("batch_input_shape")
+    if not shape:
+        inner = config.get("shape") or config.get("input_shape")
+        shape = [None, *inner] if inner else None
+    if shape is None:
+        raise ModelError("its input has no shape: call `model.build((None, 28, 28))` before saving")
+    if config.get("sparse") or config.get("ragged"):
+        raise ModelError("its input is sparse or ragged: only plain images can be converted")
+    dtype = config.get("dtype") or "float32"
+    name = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else str(dtype)
+    new = {"batch_shape": _shape(shape), "dtype": "float32" if name in _FLOATS else name, "name": config.get("name")}
+    return _made("keras.layers", "InputLayer", new)
+
+
+def _shape(shape: Any) -> list[int | None]:
+    """Return a shape with a free batch dimension, whatever lists it is nested in."""
+    flat: list[Any] = []
+
+    def flatten(part: Any) -> None:
+        if isinstance(part, dict):  # {"class_name": "__tuple__", "items": [...]}, or shapes by input's name
+            part = part.get("items", list(part.values()))
+        if isinstance(part, (list, tuple)):
+            for one in part:
+                flatten(one)
+        else:
+            flat.append(part)
+
+    flatten(shape)
+    if not flat or not all(side is None or isinstance(side, int) for side in flat):
+        raise ModelError(f"its input shape {shape!r} cannot be read")
+    return [None, *flat[1:]]
+
+
+def _first_shape(node: Any) -> Any:
+    """Return the input shape that Keras 2 wrote into the first layer, or None."""
+    config = node.get("config") or {}
+    return config.get("batch_input_shape") or config.get("batch_shape")
+
+
+def _inbound(value: Any) -> Any:
+    """Check the connections of a layer: tensors and plain values only."""
+    return _plain(value, allowed=("__keras_tensor__", "__tuple__", "__numpy__", "__tensor__"))
+
+
+def _plain(value: Any, allowed: tuple[str, ...] = ("__tuple__", "__numpy__", "__tensor__")) -> Any:
+    """Return a value that names no object. Raises ModelError."""
+    if isinstance(value, dict):
+        if value.get("class_name") == "DTypePolicy":
+            return str((value.get("config") or {}).get("name"))
+        if "class_name" in value and value["class_name"] not in allowed:
+            raise ModelError(f"it names {value['class_name']!r} of {value.get('module')!r} where a value should be")
+        return {key: _plain(part, allowed) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part, allowed) for part in value]
+    return value
+
+
+def _is_empty(key: str, value: Any) -> bool:
+    """Tell whether leaving a key out changes nothing."""
+    return value in _EMPTY or (key == "groups" and value == 1)
+
+
+def _title(node: Config) -> str:
+    name = node.get("name") or (node.get("config") or {}).get("name")
+    return f"{name!r} ({node.get('class_name')})" if name else f"{node.get('class_name')}"
+
+
+def _is_augmentation(name: str) -> bool:
+    return (name.startswith("Random") and name not in _NOT_AUGMENTATIONS) or name in _AUGMENTATIONS
+
+
+@cache
+def _layer_names() -> frozenset[str]:
+    found = {name for name, value in vars(keras.layers).items() if inspect.isclass(value)}
+    return frozenset(name for name in found if issubclass(getattr(keras.layers, name), keras.Layer))
+
+
+def _layer_class(name: str) -> Callable[..., Any]:
+    known: Callable[..., Any] = getattr(keras.layers, name)
+    return known
+
+
+@cache
+def _activation_names() -> frozenset[str]:
+    functions = {name for name, value in vars(keras.activations).items() if inspect.isfunction(value)}
+    return frozenset(functions - {"get", "serialize", "deserialize"} | {"leaky_relu"})
+
+
+@cache
+def _accepted_keys(known: Any) -> frozenset[str]:
+    """Return the names of all arguments that a layer's class and its bases take."""
+    names = {"name", "dtype"}
+    for base in known.__mro__:
+        if "__init__" in vars(base):
+            parameters = inspect.signature(base.__init__).parameters.values()
+            names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        if base is keras.Layer:
+            break
+    return frozenset(names - {"self", "trainable", "autocast", "input_shape", "batch_shape", "seed"})
