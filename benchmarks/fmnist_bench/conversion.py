@@ -23,8 +23,8 @@ def convert(folder: Path) -> None:
     from fmnist_convert.export import export_fp32
     from fmnist_convert.original import open_original
 
-    model = open_original(folder / registry.ORIGINAL).model
-    onnx_model = export_fp32(model)
+    original = open_original(folder / registry.ORIGINAL, input_form="0..255")
+    model, onnx_model = original.model, export_fp32(original)
     entry = onnx_model.metadata_props.add()
     entry.key, entry.value = "labels", json.dumps(LABELS)
     (folder / registry.FP32).write_bytes(onnx_model.SerializeToString())

@@ -24,6 +24,9 @@ _QUANTIZED: Final = frozenset(
 )
 
 
+OPSET, IR_VERSION = LOWEST_OPSET, 7
+
+
 def export_fp32(original: Original) -> onnx.ModelProto:
     """Return the fp32 ONNX form of a classifier: uint8 `image` in, float32 `probabilities` out.
 
@@ -120,5 +123,6 @@ def _check(model: onnx.ModelProto, original: Original) -> None:
     difference = float(np.abs(_run(model, original.path)[0] - original.predict(images)).max())
     if not difference <= MAX_DIFFERENCE:
         raise ModelError(
-            f"the ONNX form of {original.path} does not answer as the original: a probability differs by {difference:.2g}"
+            f"the ONNX form of {original.path} does not answer as the original does: a probability differs by "
+            f"{difference:.2g}"
         )

@@ -11,7 +11,6 @@ from typing import Any, Final
 import numpy as np
 import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import TensorProto
 
@@ -62,7 +61,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     content = model_bytes(path)
     try:
         model = onnx.ModelProto.FromString(content)
-    except DecodeError as error:
+    except Exception as error:  # protobuf's DecodeError, which is untyped
         raise ModelError(f"{path} is no model that is known here (.keras, .h5, SavedModel, .onnx): {error}") from error
     if not model.graph.node:
         raise ModelError(f"{path} is no model that is known here (.keras, .h5, SavedModel, .onnx)")

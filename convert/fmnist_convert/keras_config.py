@@ -10,7 +10,6 @@ are random augmentation layers, which change nothing at inference.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -37,7 +36,7 @@ _OBSOLETE_KEYS: Final = frozenset(
     {"implementation", "experimental_autocast", "autocast", "ragged", "type_spec", "optional", "fused", "renorm"}
     | {"renorm_clipping", "renorm_momentum", "virtual_batch_size", "adjustment", "_jit_compile", "seed", "trainable"}
 )
-_EMPTY: Final = (None, False, "", [], {}, ())
+_EMPTY: Final[tuple[Any, ...]] = (None, False, "", [], {}, ())
 _FLOATS: Final = frozenset({"mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"})
 # Names under which TensorFlow's own functions are stored.
 _ACTIVATIONS: Final = {
@@ -81,6 +80,7 @@ class _Modernizer:
 
     def __init__(self, notes: list[str], keras_version: str) -> None:
         self._notes, self._version = notes, keras_version
+        self._takes_floats = True
 
     def model(self, node: Config) -> Config:
         """Rewrite a Sequential or Functional model, which may also be a layer of another one."""
@@ -116,6 +116,7 @@ class _Modernizer:
             result = self.model(node)
         elif name == "InputLayer":
             result = _input_layer(node["config"])
+            self._takes_floats &= str(result["config"]["dtype"]).startswith("float")
         elif str(node.get("module")).startswith(_OPERATIONS):
             result = self._operation(node, name)
         elif _is_augmentation(name):
@@ -130,6 +131,12 @@ class _Modernizer:
         if "inbound_nodes" in node:
             extra["inbound_nodes"] = _inbound(node["inbound_nodes"])
         return {**result, **extra}
+
+    def _identity(self, name: str | None) -> Config:
+        """Return what an augmentation layer does at inference: it makes floats of integers, and nothing else."""
+        if self._takes_floats:
+            return _made("keras.layers", "Identity", {"name": name})
+        return _made("keras.layers", "Rescaling", {"name": name, "scale": 1.0, "offset": 0.0})
 
     def _operation(self, node: Config, name: str) -> Config:
         import importlib
@@ -175,7 +182,7 @@ class _Modernizer:
 
     def _dtype(self, layer: str, value: Any) -> str:
         name = value.get("config", {}).get("name") if isinstance(value, dict) else value
-        if isinstance(value, dict) and "Quantized" in str(value.get("class_name")) or "_from_" in str(name):
+        if (isinstance(value, dict) and "Quantized" in str(value.get("class_name"))) or "_from_" in str(name):
             raise ModelError(f"its layer {layer} was quantized by Keras ({name}); convert the float model it came from")
         if name in _FLOATS:
             self._say(f"{name} is computed in float32")
@@ -203,9 +210,9 @@ class _Modernizer:
         name, module = str(node.get("class_name")), node.get("module")
         registered = node.get("registered_name")
         package, _, plain = name.rpartition(">")
-        if module is not None and not str(module).startswith(("keras.", "tensorflow.", "tf_keras.")):
-            if module not in ("keras", "tf_keras", "builtins"):
-                raise ModelError(self._foreign(node))
+        own_modules = ("keras.", "tensorflow.", "tf_keras.")
+        if module not in (None, "keras", "tf_keras", "builtins") and not str(module).startswith(own_modules):
+            raise ModelError(self._foreign(node))
         own = str(registered).rpartition(">")[0] if registered else package
         if own not in ("", "keras", "Keras") or package not in ("", "keras", "Keras"):
             raise ModelError(self._foreign(node))
@@ -317,8 +324,8 @@ def _layer_names() -> frozenset[str]:
     return frozenset(name for name in found if issubclass(getattr(keras.layers, name), keras.Layer))
 
 
-def _layer_class(name: str) -> Callable[..., Any]:
-    known: Callable[..., Any] = getattr(keras.layers, name)
+def _layer_class(name: str) -> type:
+    known: type = getattr(keras.layers, name)
     return known
 
 

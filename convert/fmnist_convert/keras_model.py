@@ -142,7 +142,7 @@ def cause_of(error: BaseException) -> str:
     """Return the line of a Keras error that tells the cause: the one behind "Exception encountered"."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     for line in lines:
-        head, found, cause = line.partition("Exception encountered:")
+        _, found, cause = line.partition("Exception encountered:")
         if found and cause.strip():
             return cause.strip()
     return lines[0] if len(lines[0]) < 400 else lines[0][:400] + "..."

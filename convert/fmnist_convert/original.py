@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -142,8 +142,6 @@ def _open_keras(path: Path, kind: Kind, sha256: str, form_name: str | None) -> O
 
 def finished(original: Original, form_name: str | None) -> Original:
     """Return a loaded original with what it gives found out, and its given form. Raises ModelError."""
-    from dataclasses import replace
-
     if original.is_photo:
         return original
     shapes = original.shapes
@@ -192,3 +190,24 @@ def _output_kind(original: Original, shape: tuple[int, ...]) -> OutputKind:
     if (values < 0).any() or (values > 1 + 1e-3).any():
         return "logits"
     return "probabilities" if np.allclose(values.sum(axis=1), 1, atol=1e-3) else "scores"
+
+
+def open_segmenter(path: Path) -> Original:
+    """Load the .keras file of a segmenter, [batch, 96, 96, 3] to [batch, 96, 96]. Raises ModelError."""
+    from fmnist_convert.keras_model import build_network, run_keras
+
+    file = read_keras_archive(path)
+    model, _ = build_network(path, file)
+    found = (tuple(model.input_shape), tuple(model.output_shape))
+    if found != ((None, 96, 96, 3), (None, 96, 96)):
+        raise ModelError(f"{path} maps {list(found[0])} to {list(found[1])}; a segmenter maps 96x96 pixels to a mask")
+    return Original(
+        path,
+        "keras",
+        model_sha256(path),
+        file.record,
+        (96, 96, 3),
+        "uint8",
+        lambda b: run_keras(model, 0, b, 100),
+        model=model,
+    )

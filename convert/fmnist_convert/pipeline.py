@@ -16,9 +16,10 @@ from fmnist_convert.card import model_card, recall_by_class
 from fmnist_convert.conversion import Conversion, Row, as_json, plain_name
 from fmnist_convert.export import export_fp32
 from fmnist_convert.facts import accuracy_facts, general_facts, graph_facts, quantization_facts, stamp
+from fmnist_convert.input_form import with_measured_form
 from fmnist_convert.int8_graph import build_int8
 from fmnist_convert.network import read_network
-from fmnist_convert.original import open_original, predict_with_keras
+from fmnist_convert.original import open_original
 from fmnist_convert.parity import Parity, broken_limits, measure_parity
 from fmnist_convert.predictors import open_predictor, open_unoptimized
 from fmnist_convert.quantize import Quantized, quantize
@@ -43,10 +44,11 @@ def convert(
     name = plain_name(name or source.name.removesuffix(".keras"))
     original = open_original(source)
     train, test = load_split("train", data), load_split("test", data)
-    fp32 = export_fp32(original.model)
+    original, _ = with_measured_form(original, train)
+    fp32 = export_fp32(original)
     quantized = quantize(read_network(fp32), train.images)
     general = general_facts(name, model_version, original)
-    reference = predict_with_keras(original.model, test.images)
+    reference = original.predict(test.images)
     measured = _measure(fp32, build_int8(quantized.network), general, reference, test)
     files = _files(measured, general, quantized, test)
     return Conversion(_rows(source, files, measured), measured.broken, files)

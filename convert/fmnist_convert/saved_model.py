@@ -21,16 +21,19 @@ from fmnist_convert.original import Original, finished, ten_classes
 from fmnist_convert.validation import MAX_BYTES, Kind
 from fmnist_edge.errors import ModelError
 
-_NETWORK: Final = frozenset(  # noqa: SIM905
-    "Abs Add AddN AddV2 AvgPool BatchMatMul BatchMatMulV2 BatchToSpaceND BiasAdd Cast ConcatV2 Conv2D "
-    "DepthwiseConv2dNative Div DisableCopyOnRead DivNoNan Elu Erf Erfc Exp ExpandDims Expm1 Floor FloorDiv FloorMod FusedBatchNorm "
-    "FusedBatchNormV2 FusedBatchNormV3 GatherV2 Greater GreaterEqual Identity IdentityN L2Loss LeakyRelu Less "
-    "LessEqual Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul Max MaxPool MaxPoolV2 Maximum Mean Min "
-    "Minimum MirrorPad Mul Neg NoOp OnesLike Pack Pad PadV2 PartitionedCall Placeholder PlaceholderWithDefault Pow "
-    "PreventGradient Prod Rank ReadVariableOp RealDiv Reciprocal Relu Relu6 Reshape ResizeBilinear ResizeNearestNeighbor Round Rsqrt "
-    "Select SelectV2 Selu Shape Sigmoid Sign Size Slice Softmax Softplus Softsign SpaceToBatchND Split SplitV Sqrt "
-    "Square SquaredDifference Squeeze StatefulPartitionedCall StopGradient StridedSlice Sub Sum Tanh Transpose "
-    "Unpack ZerosLike ArgMax Const Einsum _FusedConv2D _FusedMatMul".split()
+_NETWORK: Final = frozenset(
+    """
+    Abs Add AddN AddV2 AvgPool BatchMatMul BatchMatMulV2 BatchToSpaceND BiasAdd Cast ConcatV2 Conv2D
+    DepthwiseConv2dNative Div DisableCopyOnRead DivNoNan Elu Erf Erfc Exp ExpandDims Expm1 Floor FloorDiv
+    FloorMod FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 GatherV2 Greater GreaterEqual Identity IdentityN
+    L2Loss LeakyRelu Less LessEqual Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul Max MaxPool
+    MaxPoolV2 Maximum Mean Min Minimum MirrorPad Mul Neg NoOp OnesLike Pack Pad PadV2 PartitionedCall
+    Placeholder PlaceholderWithDefault Pow PreventGradient Prod Rank ReadVariableOp RealDiv Reciprocal Relu
+    Relu6 Reshape ResizeBilinear ResizeNearestNeighbor Round Rsqrt Select SelectV2 Selu Shape Sigmoid Sign Size
+    Slice Softmax Softplus Softsign SpaceToBatchND Split SplitV Sqrt Square SquaredDifference Squeeze
+    StatefulPartitionedCall StopGradient StridedSlice Sub Sum Tanh Transpose Unpack ZerosLike ArgMax Const
+    Einsum _FusedConv2D _FusedMatMul
+    """.split()  # noqa: SIM905 - as a list it would fill a page
 )
 # In no function at all, also where inference does not call it.
 _DANGEROUS: Final = (
@@ -121,7 +124,7 @@ def _faults(meta: Any) -> Iterator[str]:
         if node.op.startswith(_DANGEROUS):
             yield f"its operation {node.op} reaches files or code"
     for one in meta.object_graph_def.nodes:
-        if one.WhichOneof("kind") not in (*_OBJECTS, None) or one.registered_saver.name:
+        if one.WhichOneof("kind") not in (*_OBJECTS, None) or one.registered_saver:
             yield "it brings files or resources of its own"
 
 
@@ -131,7 +134,7 @@ def _refuse_effects(function: Any, path: Path) -> None:
     for node in [*graph.node, *(node for one in graph.library.function for node in one.node_def)]:
         if node.op not in _NETWORK:
             raise ModelError(
-                f"{path} is not run: its operation {node.op} is not one that networks are made of; {_ADVICE}"
+                f"{path} is not run: its operation {node.op} is none of a plain network at inference; {_ADVICE}"
             )
         if node.op == "Const":
             sides = [dim.size for dim in node.attr["value"].tensor.tensor_shape.dim]

@@ -125,7 +125,7 @@ def read_keras_archive(path: Path) -> KerasFile:
 
 def _check_archive(path: Path, sizes: dict[str, int]) -> None:
     if sum(sizes.values()) > MAX_BYTES or sizes.get(_CONFIG, 0) > MAX_CONFIG_BYTES:
-        raise ModelError(f"{path} unpacks to more than {MAX_BYTES >> 20} MiB: no network for these images does")
+        raise ModelError(f"{path} unpacks to more than {MAX_BYTES >> 20} MiB: no network here does")
     if _CONFIG not in sizes:
         if any(name.endswith("saved_model.pb") for name in sizes):
             raise ModelError(f"{path} is a zipped SavedModel: unpack it and give the folder")

@@ -17,14 +17,14 @@ SHIPPED_KERAS = ROOT / "train" / "artifacts" / "fmnist-mlp.keras"
 def original() -> Any:
     from fmnist_convert.original import open_original
 
-    return open_original(SHIPPED_KERAS)
+    return open_original(SHIPPED_KERAS, input_form="0..255")
 
 
 @pytest.fixture(scope="session")
 def fp32(original: Any) -> Any:
     from fmnist_convert.export import export_fp32
 
-    return export_fp32(original.model)
+    return export_fp32(original)
 
 
 @pytest.fixture(scope="session")

@@ -8,20 +8,20 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from fmnist_convert.export import canonical, export_fp32
+from fmnist_convert.export import export_fp32
 from fmnist_convert.network import read_network
-from fmnist_convert.original import predict_with_keras
+from fmnist_convert.onnx_graph import canonical
 
 
 def test_fp32_gives_the_probabilities_of_keras(original: Any, fp32: onnx.ModelProto, test_split: Any) -> None:
     session = onnxruntime.InferenceSession(fp32.SerializeToString())
     images = test_split.images[:2000]
     found = session.run(["probabilities"], {"image": images})[0]
-    assert np.abs(found - predict_with_keras(original.model, images)).max() <= 1e-5
+    assert np.abs(found - original.predict(images)).max() <= 1e-5
 
 
 def test_two_exports_in_one_process_have_the_same_bytes(original: Any, fp32: onnx.ModelProto) -> None:
-    again = export_fp32(original.model)
+    again = export_fp32(original)
     assert again.SerializeToString(deterministic=True) == fp32.SerializeToString(deterministic=True)
 
 

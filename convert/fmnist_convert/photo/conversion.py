@@ -92,7 +92,9 @@ def convert_photo_model(
 def _fp32_parts(segmenter: Original, head: Original) -> PhotoParts:
     rule = DrawingRule(**_recorded(segmenter, "drawing"))
     classifier = read_int8(onnx.load(EMBEDDED_CLASSIFIER))
-    return PhotoParts(segmenter.model, FloatSteps(), export_fp32(head.model), classifier, rule)
+    return PhotoParts(
+        segmenter.model, FloatSteps(), export_fp32(open_original(head.path, input_form="0..255")), classifier, rule
+    )
 
 
 def _int8_parts(fp32: PhotoParts, segmenter: Original, quantized: Quantized) -> PhotoParts:

@@ -52,7 +52,7 @@ the refinement stays."""
 
 def study_page(source: Path) -> str:
     """Quantize a .keras classifier in every way and return the table as a page (Markdown)."""
-    fp32 = export_fp32(open_original(source).model)
+    fp32 = export_fp32(open_original(source, input_form="0..255"))
     train, validation = load_split("train"), load_split("validation")
     ways = list(_ways(fp32, train.images))
     kept = [measure_kept(model, network, validation) for _, model, network in ways]

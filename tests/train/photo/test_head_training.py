@@ -38,7 +38,7 @@ def test_the_head_is_a_network_that_conversion_can_read(head: Any) -> None:
     original = open_original(head.files[0])
     kernels = [weight.shape for weight in original.model.get_weights()]
     assert kernels == [(784, 128), (128,), (128, 10), (10,)]
-    assert read_network(export_fp32(original.model)) is not None
+    assert read_network(export_fp32(open_original(original.path, input_form="0..255"))) is not None
 
 
 def test_a_seed_gives_the_same_bytes_and_no_test_image_is_read(
