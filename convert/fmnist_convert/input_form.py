@@ -114,7 +114,7 @@ class InputFormReport:
     images: int
     """Training images that it was measured on."""
     scores: list[FormScore]
-    """All forms that stayed in to the end, the best first."""
+    """All forms that stayed in to the end: the taken one, then the common ones, each by accuracy."""
     given: bool
     """Whether --input-form named it."""
 
@@ -128,13 +128,13 @@ class InputFormReport:
         """Return a sentence if another form is as good or the given form is poor, naming the option."""
         best, other = self.best, self.runner_up
         if self.given and best.accuracy < LEAST_ACCURACY:
-            return f"with --input-form {best.form.name} only {best.accuracy:.4f} of {self.images:,} training images are right"
+            return f"with --input-form {best.form.name}, only {best.accuracy:.1%} of the training images are right"
         if other is None or best.accuracy - other.accuracy > CLOSE:
             return None
         return (
-            f"close call: input form {best.form.name} gives {best.accuracy:.4f} of the training images the right label, "
-            f"{other.form.name} {other.accuracy:.4f}; log loss {best.log_loss:.3g} against {other.log_loss:.3g} decided. "
-            f"If you trained on the other, say --input-form {other.form.name}"
+            f"the input form is a close call: accuracy {best.accuracy:.4f} on training images with {best.form.name}, "
+            f"{other.accuracy:.4f} with {other.form.name}; log loss {best.log_loss:.3g} against {other.log_loss:.3g} "
+            f"decided. If you trained on the other, say --input-form {other.form.name}"
         )
 
     def as_record(self) -> dict[str, Any]:
@@ -247,7 +247,7 @@ def _score(form: InputForm, probabilities: NDArray[np.float32], labels: NDArray[
 
 
 def _best(scores: list[FormScore]) -> FormScore:
-    """Return the most accurate score; of those that are close, a common form, and of these the one of least log loss."""
+    """Return the most accurate score; of close ones a common form, and of several the one of least log loss."""
     most = max(score.accuracy for score in scores)
     near = [score for score in scores if score.accuracy >= most - CLOSE]
     common = [score for score in near if score.form.name in COMMON]
@@ -255,6 +255,7 @@ def _best(scores: list[FormScore]) -> FormScore:
 
 
 def _ordered(scores: list[FormScore]) -> list[FormScore]:
-    """Return the taken form first, the others by accuracy."""
+    """Return the taken form first, then the common ones, each by accuracy."""
     best = _best(scores)
-    return [best, *sorted((s for s in scores if s is not best), key=lambda s: (-s.accuracy, s.log_loss))]
+    others = [score for score in scores if score is not best]
+    return [best, *sorted(others, key=lambda s: (s.form.name not in COMMON, -s.accuracy, s.log_loss))]
