@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,6 +20,29 @@ code = subprocess.call(sys.argv[2:])
 os.write(int(sys.argv[1]), str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss).encode())
 sys.exit(code)
 """
+
+
+@contextmanager
+def with_endless_list(paths: Sequence[str], *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Give a `classify --files-from -` whose list never ends, in a session of its own: it ends on request alone."""
+    command = [SCRIPT, "classify", "--files-from", "-", *options]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, start_new_session=True, **pipes) as process:  # type: ignore[call-overload]
+
+        def feed() -> None:
+            with contextlib.suppress(BrokenPipeError):
+                while True:
+                    process.stdin.write("".join(f"{path}\n" for path in paths).encode())
+
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        try:
+            yield process
+        finally:
+            process.kill()
+            feeder.join()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
 
 
 class Done(NamedTuple):

@@ -8,19 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fmnist_edge import Classifier, FmnistEdgeError
-from fmnist_edge import workers as bulk
+from fmnist_edge import Classifier, FmnistEdgeError, workers
 from fmnist_edge.batch import Result, classify_all
 from fmnist_edge.classifier import Prediction
 from fmnist_edge.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from fmnist_edge.images import ImageSource
 from fmnist_edge.workers import classify_with_workers
+from tests.reliability.processes import with_endless_list
 from tests.runtime.pictures import encoded, garment
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ def run(*arguments: str, given: bytes | None = None) -> subprocess.CompletedProc
 
 
 def test_two_workers_give_the_results_of_one_in_the_same_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "CHUNK", 3)
+    monkeypatch.setattr(workers, "CHUNK", 3)
     inputs = [*SAMPLES, "missing.png", SCENE, str(Path(__file__)), *reversed(SAMPLES)]
     classifier = Classifier()
     expected = [facts(result) for result in classify_all(classifier, inputs)]
@@ -75,48 +76,56 @@ def test_a_closed_pipe_ends_the_workers_quietly() -> None:
     assert len(done.stdout.splitlines()) == 1
 
 
-class Slow(Classifier):
-    """Leaves a file for each image that it classified."""
+class Held(Classifier):
+    """Leaves a file for each image that it begins, and waits in each but those of the first kind until it is let go."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Slow, (self.folder,)
+        return Held, (self.folder,)
 
     def begin(self, image: ImageSource) -> NDArray[np.uint8] | Prediction:
-        time.sleep(0.05)
         (self.folder / secrets.token_hex()).touch()
+        data = image if isinstance(image, bytes) else Path(str(image)).read_bytes()
+        while data != Path(SAMPLES[0]).read_bytes() and not self.folder.with_name("go").exists():
+            time.sleep(0.01)
         return super().begin(image)
+
+
+CHUNK = 20
 
 
 def test_whoever_wants_no_more_rows_waits_for_no_more_than_an_image_of_each_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "CHUNK", 20)
-    results = classify_with_workers(Slow(tmp_path), SAMPLES * 40, 2)
+    folder, shut_down = tmp_path / "begun", ProcessPoolExecutor.shutdown
+    folder.mkdir()
+
+    def let_go(pool: ProcessPoolExecutor, **options: bool) -> None:
+        (tmp_path / "go").touch()
+        shut_down(pool, **options)
+
+    monkeypatch.setattr(workers, "CHUNK", CHUNK)
+    monkeypatch.setattr(ProcessPoolExecutor, "shutdown", let_go)
+    results = classify_with_workers(Held(folder), [SAMPLES[0]] * CHUNK + [SAMPLES[1]] * 400, 2)
     next(results)
-    before = len(list(tmp_path.iterdir()))
     results.close()  # type: ignore[attr-defined]  # as an interrupt does
-    assert len(list(tmp_path.iterdir())) - before <= 2 * 2
+    assert len(list(folder.iterdir())) <= CHUNK + 2
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_an_interrupt_of_all_processes_is_one_word_and_what_was_done_is_printed() -> None:
     """As Ctrl-C in a terminal."""
-    inputs = SAMPLES * 2000
-    command = [SCRIPT, "classify", "--workers", "2", *inputs]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
+    with with_endless_list(SAMPLES, "--workers", "2") as process:
         rows = [process.stdout.readline() for _ in range(50)]
         os.killpg(process.pid, signal.SIGINT)
         rest, told = process.stdout.read(), process.stderr.read()
+        process.wait()
     assert (process.returncode, told.strip()) == (EXIT_FAILED, b"Aborted!")
     lines = [*rows, *rest.splitlines(keepends=True)]
-    assert len(lines) < len(inputs)
-    assert [line.split(b": ")[0].decode() for line in lines] == inputs[: len(lines)]
+    assert [line.split(b": ")[0].decode() for line in lines] == [SAMPLES[at % len(SAMPLES)] for at in range(len(lines))]
 
 
 class Deadly(Classifier):
