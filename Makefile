@@ -13,8 +13,8 @@ INSTALL := $(RUN)python -m pip install --quiet --disable-pip-version-check --con
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-24s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.runtime  ## install the runtime alone and classify the sample images
-	@$(RUN)fmnist-edge classify samples/*.png
+demo: $(VENV)/.runtime  ## install the runtime alone and classify the samples
+	@$(RUN)fmnist-edge classify samples/*.png samples/photos/*.jpg
 
 test: $(VENV)/.dev  ## install everything, get the dataset, run all tests
 	@echo "== dataset"
@@ -134,8 +134,8 @@ samples: $(VENV)/.dev  ## draw the sample images again from the dataset
 	$(RUN)python samples/make_samples.py
 
 photo-figure: $(VENV)/.dev  ## draw the README's first picture again
-	@rm -rf build/figure && $(RUN)fmnist-edge classify samples/scenes/7-sneaker.jpg --explain build/figure
-	@mkdir -p docs/figures && cp build/figure/7-sneaker.png docs/figures/photo-input.png
+	@rm -rf build/figure && $(RUN)fmnist-edge classify samples/photos/t-shirt-1.jpg --explain build/figure
+	@mkdir -p docs/figures && cp build/figure/t-shirt-1.explained.png docs/figures/photo-input.png
 
 page-figure: $(VENV)/.dev build/npm/.installed  ## take the picture of the deploy kit's web page again (needs chromium and npm)
 	bash docs/make_page_figure.sh $(RUN)

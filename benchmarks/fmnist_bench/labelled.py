@@ -221,5 +221,5 @@ def answer_folder(classifier: Classifier, labelled: LabelledImages, watch: Watch
         unreadable=tuple(unreadable),
         images=np.stack(seen).reshape(-1, IMAGE_SIDE, IMAGE_SIDE) if len(seen) == len(kept) else None,
         names=tuple(path for path, _, _ in kept),
-        by_photo_model=sum(prediction.mask is not None for _, _, prediction in kept),
+        by_photo_model=sum(prediction.image is None for _, _, prediction in kept),
     )

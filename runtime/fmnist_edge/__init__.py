@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fmnist_edge.contract import LABELS
-from fmnist_edge.errors import DataError, FmnistEdgeError, ImageError, ModelError
+from fmnist_edge.errors import DataError, FmnistEdgeError, ImageError, ModelError, UsageError
 
 if TYPE_CHECKING:
     from fmnist_edge.classifier import Classifier, Prediction
@@ -25,6 +25,7 @@ __all__ = [
     "ImageError",
     "ModelError",
     "Prediction",
+    "UsageError",
     "__version__",
 ]
 

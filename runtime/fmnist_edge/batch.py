@@ -20,11 +20,9 @@ from numpy.typing import NDArray
 from fmnist_edge.classifier import Classifier, Prediction
 from fmnist_edge.contract import UNSURE
 from fmnist_edge.errors import FmnistEdgeError, ImageError, printable
-from fmnist_edge.image_files import read_stream, recognise
+from fmnist_edge.image_files import read_file, read_stream, recognise
 
 if TYPE_CHECKING:
-    import PIL.Image
-
     from fmnist_edge.images import ImageSource
 
 
@@ -58,7 +56,7 @@ class Result:
             "error": None,
         }
         if self.error:
-            record["error"] = {"code": self.error.code, "message": str(self.error)}
+            record["error"] = {"code": self.error.code, "message": self.error.message}
         if self.prediction:
             record |= _answer(self.prediction, top_k, min_confidence)
         return record
@@ -81,8 +79,8 @@ def shown_label(prediction: Prediction, min_confidence: float | None = None) -> 
 
     The threshold is `min_confidence` (0..1) or, where that is None, the prediction's own.
     """
-    threshold = prediction.threshold if min_confidence is None else min_confidence
-    return UNSURE if prediction.confidence < threshold else prediction.label
+    threshold = prediction.unsure_below if min_confidence is None else min_confidence
+    return UNSURE if prediction.confidence < threshold else prediction.class_name
 
 
 FIELDS: Final = ("path", "label", "index", "confidence", "top", "error_code", "error_message")
@@ -112,18 +110,9 @@ STANDARD_INPUT: Final = "-"
 BATCH: Final = 256  # images run at once; more bought no speed on two cores, and 200 KB is little memory
 BATCH_SECONDS: Final = 0.25  # seconds after which a batch is run though it is not full, so that answers keep coming
 
-OnAnswer: TypeAlias = "Callable[[str, PIL.Image.Image, Prediction], None]"
-
-
-class _Waiting(NamedTuple):
-    """An image of the dataset that waits for its batch."""
-
-    picture: PIL.Image.Image | None
-    """Decoded; None where nobody asks for it."""
-    image: NDArray[np.uint8]
-
-
-_Loaded: TypeAlias = tuple[str, _Waiting | Prediction | ImageError]
+OnAnswer: TypeAlias = Callable[[str, bytes, Prediction], None]
+_Loaded: TypeAlias = tuple[str, NDArray[np.uint8] | Prediction | ImageError]
+"""A path, and an image of the dataset that waits for its batch, or what became of it."""
 
 
 def classify_all(
@@ -138,11 +127,11 @@ def classify_all(
 
     "-" is an image on standard input. With `recursive`, a folder stands for its pictures (see `expand`, which calls
     `on_skip`); without, it is an error. An input that cannot be classified yields its ImageError; the others go on.
-    `on_answer` is called with path, decoded picture and prediction of each image, before its Result comes.
+    `on_answer` is called with path, the file's bytes and the prediction of each image, before its Result comes.
     """
     found = expand(inputs, recursive=recursive, on_skip=on_skip)
     for batch in _batches(None if one is PAUSE else _loaded(classifier, one, on_answer) for one in found):
-        yield from _classified(classifier, batch, on_answer)
+        yield from _classified(classifier, batch)
 
 
 def classify_sources(
@@ -153,17 +142,16 @@ def classify_sources(
     An ImageError in an image's place becomes its Result. The answers are those of `classify_all`.
     """
     for batch in _batches(_begun(classifier, path, source) for path, source in sources):
-        yield from _classified(classifier, batch, None)
+        yield from _classified(classifier, batch)
 
 
 def _begun(classifier: Classifier, path: str, source: ImageSource | ImageError) -> _Loaded:
     if isinstance(source, ImageError):
         return path, source
     try:
-        begun = classifier.begin(source)
+        return path, classifier.begin(source)
     except ImageError as error:
         return path, error
-    return path, begun if isinstance(begun, Prediction) else _Waiting(None, begun)
 
 
 def _loaded(classifier: Classifier, found: Found, on_answer: OnAnswer | None) -> _Loaded:
@@ -171,22 +159,14 @@ def _loaded(classifier: Classifier, found: Found, on_answer: OnAnswer | None) ->
     if found.error:
         return found.path, found.error
     try:
-        source = read_stream(sys.stdin.buffer) if found.path == STANDARD_INPUT else found.path
-        picture = _picture(source, classifier.max_pixels) if on_answer else None
-        begun = classifier.begin(source if picture is None else picture)
+        data = read_stream(sys.stdin.buffer) if found.path == STANDARD_INPUT else read_file(found.path)
+        if on_answer is None:
+            return found.path, classifier.begin(data)
+        prediction = classifier.classify(data)
     except ImageError as error:
         return found.path, error
-    if not isinstance(begun, Prediction):
-        return found.path, _Waiting(picture, begun)
-    if on_answer and picture is not None:
-        on_answer(found.path, picture, begun)
-    return found.path, begun
-
-
-def _picture(source: str | bytes, max_pixels: int) -> PIL.Image.Image:
-    from fmnist_edge.decoding import decode  # not above: without `on_answer`, plain images need no Pillow
-
-    return decode(source, max_pixels=max_pixels)
+    on_answer(found.path, data, prediction)
+    return found.path, prediction
 
 
 def _batches(items: Iterable[_Loaded | None]) -> Iterator[list[_Loaded]]:
@@ -202,8 +182,8 @@ def _batches(items: Iterable[_Loaded | None]) -> Iterator[list[_Loaded]]:
         yield batch
 
 
-def _classified(classifier: Classifier, batch: list[_Loaded], on_answer: OnAnswer | None) -> Iterator[Result]:
-    images = [item.image for _, item in batch if isinstance(item, _Waiting)]
+def _classified(classifier: Classifier, batch: list[_Loaded]) -> Iterator[Result]:
+    images = [item for _, item in batch if isinstance(item, np.ndarray)]
     answers = iter(classifier.predict(np.stack(images)) if images else ())
     for path, item in batch:
         if isinstance(item, ImageError):
@@ -211,10 +191,7 @@ def _classified(classifier: Classifier, batch: list[_Loaded], on_answer: OnAnswe
         elif isinstance(item, Prediction):
             yield Result(path, item)
         else:
-            prediction = Prediction(next(answers), classifier.labels, item.image)
-            if on_answer and item.picture is not None:
-                on_answer(path, item.picture, prediction)
-            yield Result(path, prediction)
+            yield Result(path, classifier.prediction(next(answers), item))
 
 
 class Found(NamedTuple):

@@ -1,30 +1,22 @@
-"""The classifier: the models behind a small, checked interface that takes any picture."""
+"""Classifier and Prediction, the public API: the embedded models, or one's own, for pictures of any kind."""
 
 from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.contract import (
-    IMAGE_SIDE,
-    INPUT_NAME,
-    LABELS,
-    MASK_NAME,
-    OUTPUT_NAME,
-    PHOTO_MAX_SIDE,
-    PHOTO_NAME,
-)
+from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME, PHOTO_NAME, SAW_NAME, UNSURE
 from fmnist_edge.errors import ImageError, ModelError, UsageError
 from fmnist_edge.fast_png import read_plain_png
-from fmnist_edge.image_files import MAX_PIXELS, read_file
-from fmnist_edge.images import ImageSource, fit, on_dark
+from fmnist_edge.image_files import MAX_PIXELS, read_file, read_stream
+from fmnist_edge.images import ImageSource, check_batch, fit, on_dark_background
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 from fmnist_edge.session import BoundSession, facts_of, failed_run, kind_of, open_session
 
@@ -38,8 +30,75 @@ Route: TypeAlias = Literal["auto", "photo", "dataset"]
 CHUNK: Final = 1000
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction:
+    """The answer for one picture."""
+
+    probabilities: NDArray[np.float32]
+    """float32 [10], sums to 1, in the order of `labels`."""
+    labels: tuple[str, ...] = LABELS
+    """The names of the classes."""
+    model: str = ""
+    """The name of the model file that answered."""
+    unsure_below: float = 0.0
+    """The confidence, 0..1, below which the answer is unsure."""
+    image: NDArray[np.uint8] | None = None
+    """What the dataset classifier was given: uint8 [28, 28], the garment bright on black; None for photos."""
+    saw: NDArray[np.float32] | None = None
+    """Where the photo model saw the best class: float32 [rows, columns], 0..1, over the whole photo."""
+    first_of_several: bool = False
+    """The file holds several frames (an animation, a scan of several pages); the answer is for the first."""
+
+    @cached_property
+    def index(self) -> int:
+        """The number of the best class, 0..9; of equal ones the first."""
+        return int(np.argmax(self.probabilities))
+
+    @property
+    def class_name(self) -> str:
+        """The name of the best class, however unsure the answer is."""
+        return self.labels[self.index]
+
+    @property
+    def label(self) -> str:
+        """The name of the best class, or "unsure"."""
+        return UNSURE if self.unsure else self.class_name
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the best class, 0..1."""
+        return float(self.probabilities[self.index])
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the confidence is below `unsure_below`."""
+        return self.confidence < self.unsure_below
+
+    def top(self, count: int) -> list[tuple[int, float]]:
+        """Return the `count` best classes as (index, probability), best first, ties by index."""
+        if count == 1:
+            return [(self.index, self.confidence)]
+        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        return [(int(index), float(self.probabilities[index])) for index in order]
+
+    def __repr__(self) -> str:
+        best = f"{self.class_name!r}, confidence={self.confidence:.4f}"
+        return f"Prediction({best}, unsure={self.unsure}, model={self.model!r})"
+
+
+@dataclass(frozen=True)
+class _Model:
+    """An open model file."""
+
+    path: Path
+    session: Any
+    unsure_below: float
+    own: threading.local = field(default_factory=threading.local)
+    """Each thread's buffers for one image."""
+
+
 class Classifier:
-    """Classifies images: those of the dataset's form by the classifier, all others by the photo model.
+    """Classifies pictures: those of 28x28 pixels by the dataset classifier, all others by the photo model.
 
     Safe to share between threads; pickles as its arguments, so every process makes sessions of its own, once.
     """
@@ -51,123 +110,131 @@ class Classifier:
         threads: int = 1,
         route: Route = "auto",
         max_pixels: int = MAX_PIXELS,
+        unsure_below: float | None = None,
     ) -> None:
-        """Open `model`, or both embedded ones, with `threads` onnxruntime threads.
+        """Open the .onnx file `model`, or the embedded models if it is None.
 
-        `route` "auto" takes 28x28 grey pictures for images of the dataset and all others for photos; "photo" and
-        "dataset" take all for one. A `model` of one kind knows one route only. Pictures of more than `max_pixels`
-        are refused (see `decode`).
-        Raises ModelError if the file is missing, is no ONNX model, or breaks its contract; UsageError for a route
-        that the model does not know.
+        `threads` (at least 1) is how many threads onnxruntime uses for one picture or batch.
+        `route` "auto" gives pictures of 28x28 pixels to the dataset classifier and all others to the photo model;
+        "dataset" and "photo" give every picture to one. A `model` of one's own has one kind and takes every picture.
+        Pictures of more than `max_pixels` pixels (at least 1) are refused, see `decoding.decode`.
+        `unsure_below` (0..1) is the confidence below which an answer is unsure, in place of the model's own.
+        Raises ModelError if the file is missing, is no ONNX model, or breaks its contract; UsageError for arguments out
+        of range, or a route that the model does not know.
         """
+        _check_arguments(threads, route, max_pixels, unsure_below)
         self.path = Path(model) if model is not None else EMBEDDED_CLASSIFIER
         self.threads = threads
         self.max_pixels = max_pixels
+        self.unsure_below = unsure_below
         self.labels: tuple[str, ...] = LABELS
-        self._arguments = (model, threads, route, max_pixels)
+        self._arguments = (None if model is None else os.fspath(model), threads, route, max_pixels, unsure_below)
         self._lock = threading.Lock()
-        self._photo_model: PhotoModel | None = None
-        self._session: Any = None
-        self._outputs = [OUTPUT_NAME]
-        self._bound = threading.local()
-        self.route = self._open(model, route)
+        self._dataset: _Model | None = None
+        self._photo: _Model | None = None
+        self.route: Route = route
+        if model is not None:
+            self._open_own(route)
+        elif route != "photo":  # the embedded photo model waits for the first photo
+            self._dataset = self._opened(EMBEDDED_CLASSIFIER)
 
-    def _open(self, model: str | os.PathLike[str] | None, route: Route) -> Route:
-        """Open what the route needs at once; the embedded photo model waits for the first photo."""
-        session = open_session(self.path, threads=self.threads) if model is not None or route != "photo" else None
-        if model is None:
-            self._session = session
-            return route
-        only: Route = "photo" if kind_of(session) == "photo" else "dataset"
-        if route not in ("auto", only):
-            raise UsageError(f"{self.path} classifies {_WHAT[only]} only; choose another model for the route '{route}'")
-        if only == "photo":
-            self._photo_model = PhotoModel(self.path, threads=self.threads, session=session)
+    def _open_own(self, route: Route) -> None:
+        opened = self._opened(self.path)
+        self.route = "photo" if kind_of(opened.session) == "photo" else "dataset"
+        if route not in ("auto", self.route):
+            what = "photos" if self.route == "photo" else "28x28 images"
+            raise UsageError(f"{self.path} classifies {what} only; choose another model for the route '{route}'")
+        if self.route == "photo":
+            self._photo = opened
         else:
-            self._session = session
-        return only
+            self._dataset = opened
+
+    def _opened(self, path: Path) -> _Model:
+        session = open_session(path, threads=self.threads)
+        own = self.unsure_below
+        return _Model(path, session, _threshold(facts_of(session), path) if own is None else own)
+
+    def classify(self, image: ImageSource) -> Prediction:
+        """Classify one picture: a path, bytes of an image file, a file open in binary mode, a PIL image, or an array.
+
+        Arrays are uint8 0..255 or bool: [height, width] grey, or [height, width, channels] with 1 (grey), 2 (grey and
+        alpha), 3 (RGB) or 4 (RGBA) channels; a leading dimension of 1 is dropped.
+        Raises ImageError, which names the file, if it cannot be read or is no picture; ModelError if the model fails.
+        """
+        try:
+            begun = self.begin(image)
+        except ImageError as error:
+            if (name := _name_of(image)) is None:
+                raise
+            raise ImageError(error.code, error.message, name) from error
+        return begun if isinstance(begun, Prediction) else self.prediction(self.predict(begun[None])[0], begun)
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return probabilities, float32 [n, 10], for uint8 [n, 28, 28] images as in the dataset.
 
-        0 is the black ground, 255 the brightest garment. Raises ImageError for any other dtype or shape, UsageError
-        if this classifier takes photos only.
+        0 is the black background, 255 the brightest garment. The fast path: nothing is decoded, fitted or negated.
+        Raises ImageError for any other dtype or shape, UsageError if this classifier takes photos only.
         """
-        if (
-            not isinstance(images, np.ndarray)
-            or images.dtype != np.uint8
-            or images.ndim != 3
-            or images.shape[1:] != (IMAGE_SIDE, IMAGE_SIDE)
-        ):
-            raise _wrong_array(images)
-        if self._session is None:
+        check_batch(images)
+        model = self._dataset
+        if model is None:
             raise UsageError("this classifier takes photos only: use classify()")
         if len(images) == 1:
-            return self._run_one(images)
+            return _run_one(model, images)
         if len(images) <= CHUNK:
-            return self._run(images)
-        return np.concatenate([self._run(images[at : at + CHUNK]) for at in range(0, len(images), CHUNK)])
-
-    def _run_one(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        try:
-            return self._bound_session().run(images)
-        except Exception as error:
-            raise failed_run(self.path, error) from error
-
-    def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        try:
-            probabilities: NDArray[np.float32] = self._session.run(self._outputs, {INPUT_NAME: images})[0]
-        except Exception as error:
-            raise failed_run(self.path, error) from error
-        if len(probabilities) != len(images):
-            raise failed_run(self.path, ValueError(f"{len(probabilities)} answers for {len(images)} images"))
-        return probabilities
-
-    def classify(self, image: ImageSource) -> Prediction:
-        """Classify one image: a path, the bytes of an image file, a PIL image, or an array.
-
-        Arrays are uint8 [height, width] grey or [height, width, 3] RGB, 0..255.
-        Raises ImageError if it cannot be read or is no picture.
-        """
-        begun = self.begin(image)
-        if isinstance(begun, Prediction):
-            return begun
-        return Prediction(self.predict(begun[None])[0], self.labels, begun)
+            return _run(model, images)
+        return np.concatenate([_run(model, images[at : at + CHUNK]) for at in range(0, len(images), CHUNK)])
 
     def begin(self, image: ImageSource) -> NDArray[np.uint8] | Prediction:
-        """Return an image of the dataset ready for `predict`, uint8 [28, 28], or the answer for any other picture.
+        """Return a picture for the dataset classifier ready for `predict`, uint8 [28, 28], or the answer for a photo.
 
-        So that callers with many images can run those of the dataset in batches. Raises ImageError.
+        So that callers with many pictures can run those of the dataset in batches and call `prediction` for each.
+        Raises ImageError.
         """
         if isinstance(image, (str, os.PathLike)):
             image = read_file(image)
+        elif hasattr(image, "read"):
+            image = read_stream(cast(IO[bytes], image))
         if self.route != "photo" and self.max_pixels >= IMAGE_SIDE**2 and isinstance(image, bytes):
             pixels = read_plain_png(image)
             if pixels is not None:
-                return on_dark(pixels)
+                return on_dark_background(pixels)
         from fmnist_edge.decoding import decode, is_first_of_several  # not above: plain images can do without Pillow
 
         picture = decode(image, max_pixels=self.max_pixels)
         first = is_first_of_several(picture)
-        if self.route == "dataset" or (self.route == "auto" and looks_like_the_dataset(picture)):
-            fitted = fit(picture)
-            return Prediction(self.predict(fitted[None])[0], self.labels, fitted, None, 0.0, first) if first else fitted
-        prediction = self._photos().classify(np.asarray(picture.convert("RGB")))
-        return replace(prediction, first_of_several=True) if first else prediction
+        if self.route == "photo" or (self.route == "auto" and picture.size != (IMAGE_SIDE, IMAGE_SIDE)):
+            return self._classified_photo(picture, first)
+        fitted = fit(picture)
+        return self.prediction(self.predict(fitted[None])[0], fitted, first_of_several=True) if first else fitted
 
-    def _bound_session(self) -> BoundSession:
-        """Return this thread's buffers for one image."""
+    def prediction(
+        self, probabilities: NDArray[np.float32], image: NDArray[np.uint8], *, first_of_several: bool = False
+    ) -> Prediction:
+        """Return the Prediction for a row of what `predict` returned, float32 [10], and its image, uint8 [28, 28]."""
+        model = self._dataset
+        if model is None:
+            raise UsageError("this classifier takes photos only: use classify()")
+        return Prediction(
+            probabilities, self.labels, model.path.name, model.unsure_below, image, first_of_several=first_of_several
+        )
+
+    def _classified_photo(self, picture: PIL.Image.Image, first_of_several: bool) -> Prediction:
+        model = self._photo_model()
         try:
-            bound: BoundSession = self._bound.session
-        except AttributeError:
-            bound = self._bound.session = BoundSession(self._session)
-        return bound
+            pixels = np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+            probabilities, saw = model.session.run([OUTPUT_NAME, SAW_NAME], {PHOTO_NAME: pixels})
+        except Exception as error:
+            raise failed_run(model.path, error) from error
+        return Prediction(
+            probabilities[0], self.labels, model.path.name, model.unsure_below, None, saw, first_of_several
+        )
 
-    def _photos(self) -> PhotoModel:
+    def _photo_model(self) -> _Model:
         with self._lock:
-            if self._photo_model is None:
-                self._photo_model = PhotoModel(EMBEDDED_PHOTO_MODEL, threads=self.threads)
-            return self._photo_model
+            if self._photo is None:
+                self._photo = self._opened(EMBEDDED_PHOTO_MODEL)
+            return self._photo
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reopen, self._arguments)
@@ -176,127 +243,71 @@ class Classifier:
         return f"Classifier({str(self.path)!r}, threads={self.threads}, route={self.route!r})"
 
 
-_WHAT = {"photo": "photos", "dataset": "28x28 images"}
+def _check_arguments(threads: int, route: str, max_pixels: int, unsure_below: float | None) -> None:
+    """Raise UsageError for what is out of range."""
+    if route not in get_args(Route):
+        raise UsageError(f"route is {route!r}; choose one of {', '.join(map(repr, get_args(Route)))}")
+    for name, value in (("threads", threads), ("max_pixels", max_pixels)):
+        if not isinstance(value, int) or value < 1:
+            raise UsageError(f"{name} is {value!r}; give a whole number of at least 1")
+    if unsure_below is not None and not 0 <= unsure_below <= 1:
+        raise UsageError(f"unsure_below is {unsure_below!r}; give a probability, 0..1")
 
 
-def looks_like_the_dataset(picture: PIL.Image.Image) -> bool:
-    """Tell whether a decoded picture has the dataset's form: 28x28 pixels without colour."""
-    if picture.size != (IMAGE_SIDE, IMAGE_SIDE):
-        return False
-    if picture.mode == "L":
-        return True
-    channels = np.asarray(picture)
-    return bool((channels == channels[..., :1]).all())
-
-
-_REVIVED: Final[dict[tuple[Any, ...], Classifier]] = {}
-_REVIVED_LOCK: Final = threading.Lock()
-
-
-def _reopen(model: str | os.PathLike[str] | None, threads: int, route: Route, max_pixels: int) -> Classifier:
-    """Return this process's classifier for the arguments: Spark and Dask unpickle one for each task.
-
-    The key holds the file's time and size, so that a model that was replaced is loaded anew.
-    """
-    status = Path(model).stat() if model is not None and Path(model).exists() else None
-    key = (model and os.fspath(model), status and (status.st_mtime_ns, status.st_size), threads, route, max_pixels)
-    with _REVIVED_LOCK:
-        if key not in _REVIVED:
-            _REVIVED[key] = Classifier(model, threads=threads, route=route, max_pixels=max_pixels)
-        return _REVIVED[key]
-
-
-def _wrong_array(images: object) -> ImageError:
-    """Say what is wrong with an array and how to mend it."""
-    if not isinstance(images, np.ndarray):
-        return ImageError("wrong-type", f"expected a numpy array, got {type(images).__name__}")
-    if images.ndim == 2 and images.shape == (IMAGE_SIDE, IMAGE_SIDE):
-        hint = "add a batch dimension: images[None]"
-    elif images.ndim == 4 and images.shape[1:] == (IMAGE_SIDE, IMAGE_SIDE, 1):
-        hint = "drop the channel dimension: images[..., 0]"
-    elif images.dtype != np.uint8 and np.issubdtype(images.dtype, np.floating):
-        hint = "pass grey levels 0..255, as (images * 255).astype(numpy.uint8) if yours lie in 0..1; the model scales"
-    elif images.dtype != np.uint8:
-        hint = "convert with images.astype(numpy.uint8) if the values lie in 0..255"
-    else:
-        hint = "fit the images to 28x28 first, or use classify()"
-    return ImageError("wrong-array", f"expected uint8 [n, 28, 28], got {images.dtype} {list(images.shape)}; {hint}")
-
-
-class PhotoModel:
-    """Classifies photos with an .onnx file that keeps the photo contract. Safe to share between threads."""
-
-    def __init__(self, model: Path = EMBEDDED_PHOTO_MODEL, *, threads: int = 1, session: Any = None) -> None:
-        """Open `model` with `threads` onnxruntime threads, or take its `session` if it is open.
-
-        Raises ModelError if it is no photo model.
-        """
-        self._path = model
-        self._session = open_session(model, threads=threads) if session is None else session
-        if kind_of(self._session) != "photo":
-            raise ModelError(f"{model} is a classifier of 28x28 images, not a photo model")
-        self.threshold = _threshold(facts_of(self._session).get("unsure_below", 0.0), model)
-
-    def classify(self, photo: NDArray[np.uint8]) -> Prediction:
-        """Classify a photo, uint8 [height, width, 3] RGB, 0..255, with sides of 1..1024 pixels.
-
-        Raises ImageError for any other dtype or shape.
-        """
-        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
-            found = f"{photo.dtype} {list(photo.shape)}"
-            raise ImageError("wrong-array", f"expected a photo as uint8 [height, width, 3], got {found}")
-        if max(photo.shape) > PHOTO_MAX_SIDE:
-            limit = f"reduce its long side to {PHOTO_MAX_SIDE} pixels or fewer"
-            raise ImageError("too-large", f"a photo of {photo.shape[1]}x{photo.shape[0]}: {limit}")
-        try:
-            outputs = self._session.run([OUTPUT_NAME, INPUT_NAME, MASK_NAME], {PHOTO_NAME: photo})
-        except Exception as error:
-            raise failed_run(self._path, error) from error
-        return Prediction(outputs[0][0], LABELS, outputs[1], outputs[2], self.threshold)
-
-
-def _threshold(value: object, model: Path) -> float:
-    """Return the confidence below which answers are unsure, as the model's metadata have it."""
+def _threshold(facts: dict[str, Any], model: Path) -> float:
+    """Return the confidence below which answers are unsure, as the model's metadata have it; 0 without."""
+    value = facts.get("unsure_below", 0.0)
     if isinstance(value, (int, float)) and 0 <= value <= 1:
         return float(value)
     raise ModelError(f"{model} does not keep the contract: unsure_below is {value!r}, no number in 0..1")
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """The answer for one image."""
+def _name_of(image: ImageSource) -> str | None:
+    """Return the name of the file that an image comes from, if it has any."""
+    if isinstance(image, (str, os.PathLike)):
+        return str(image)
+    name = getattr(image, "name", None)
+    return name if isinstance(name, str) else None
 
-    probabilities: NDArray[np.float32]
-    """float32 [10], sums to 1, in the order of `LABELS`."""
-    labels: tuple[str, ...] = LABELS
-    """The names of the classes."""
-    image: NDArray[np.uint8] | None = None
-    """What the network saw: uint8 [28, 28], the garment bright on black."""
-    mask: NDArray[np.uint8] | None = None
-    """Of a photo, where the garment was found: uint8 [96, 96] over the whole photo; None for a dataset image."""
-    threshold: float = 0.0
-    """The confidence below which the model's makers call its answer unsure, 0..1; 0 for dataset images."""
-    first_of_several: bool = False
-    """The file holds several frames (an animation, a scan of several pages); the answer is for the first."""
 
-    @cached_property
-    def index(self) -> int:
-        """The number of the best class, 0..9; of equal ones the first."""
-        return int(np.argmax(self.probabilities))
+def _run_one(model: _Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run one image through buffers that are bound once for each thread."""
+    try:
+        bound: BoundSession | None = getattr(model.own, "session", None)
+        if bound is None:
+            bound = model.own.session = BoundSession(model.session)
+        return bound.run(images)
+    except Exception as error:
+        raise failed_run(model.path, error) from error
 
-    @property
-    def label(self) -> str:
-        """The name of the best class."""
-        return self.labels[self.index]
 
-    @property
-    def confidence(self) -> float:
-        """The probability of the best class, 0..1."""
-        return float(self.probabilities[self.index])
+def _run(model: _Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    try:
+        probabilities: NDArray[np.float32] = model.session.run([OUTPUT_NAME], {INPUT_NAME: images})[0]
+    except Exception as error:
+        raise failed_run(model.path, error) from error
+    if len(probabilities) != len(images):
+        raise failed_run(model.path, ValueError(f"{len(probabilities)} answers for {len(images)} images"))
+    return probabilities
 
-    def top(self, count: int) -> list[tuple[int, float]]:
-        """Return the `count` best classes as (index, probability), best first, ties by index."""
-        if count == 1:
-            return [(self.index, self.confidence)]
-        order = np.argsort(-self.probabilities, kind="stable")[:count]
-        return [(int(index), float(self.probabilities[index])) for index in order]
+
+_REOPENED: Final[dict[tuple[Any, ...], Classifier]] = {}
+_REOPENED_LOCK: Final = threading.Lock()
+
+
+def _reopen(
+    model: str | None, threads: int, route: Route, max_pixels: int, unsure_below: float | None = None
+) -> Classifier:
+    """Return this process's classifier for the arguments: Spark and Dask unpickle one for each task.
+
+    The key holds the file's time and size, so that a model that was replaced is loaded anew.
+    """
+    status = Path(model).stat() if model is not None and Path(model).exists() else None
+    version = status and (status.st_mtime_ns, status.st_size)
+    key = (model, version, threads, route, max_pixels, unsure_below)
+    with _REOPENED_LOCK:
+        if key not in _REOPENED:
+            _REOPENED[key] = Classifier(
+                model, threads=threads, route=route, max_pixels=max_pixels, unsure_below=unsure_below
+            )
+        return _REOPENED[key]

@@ -1,51 +1,45 @@
-"""From any source to an upright, opaque picture: formats, modes, colour profiles, orientation, reducing."""
+"""Decoding with Pillow: from any source to an upright, opaque picture in sRGB, reduced to what the models need."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from importlib import import_module
 from io import BytesIO
-from typing import Any, Final
+from typing import IO, Any, Final, cast
 
 import numpy as np
 import PIL.Image
-from numpy.typing import NDArray
 
+from fmnist_edge.contract import IMAGE_SIDE, LEAST_SIDE
 from fmnist_edge.errors import ImageError
-from fmnist_edge.image_files import MAX_PIXELS, check_file, check_size, read_file, recognise
-from fmnist_edge.images import ImageSource
+from fmnist_edge.image_files import MAX_PIXELS, check_file, check_size, read_file, read_stream, recognise
+from fmnist_edge.images import ImageSource, picture_array
 from fmnist_edge.quiet import quiet_libtiff, quiet_pillow
 
-# What brings a picture upright, by its EXIF orientation (Exif 2.32, tag 0x0112).
-_ORIENTATION_TAG: Final = 0x0112
-_UPRIGHT: Final = {
-    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
-    3: PIL.Image.Transpose.ROTATE_180,
-    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
-    5: PIL.Image.Transpose.TRANSPOSE,
-    6: PIL.Image.Transpose.ROTATE_270,
-    7: PIL.Image.Transpose.TRANSVERSE,
-    8: PIL.Image.Transpose.ROTATE_90,
-}
-_WHITE: Final = (255, 255, 255)
-_BLACK: Final = (0, 0, 0)
+# Where nobody has set up logging, Python prints errors that Pillow logs; a handler that does nothing stops that.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+SEVERAL_FRAMES: Final = "fmnist_edge.several_frames"  # key in a decoded picture's info: it is the first of several
 
 
-def decode(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> PIL.Image.Image:
-    """Return the picture upright and opaque, as a PIL image of mode L or RGB, its long side at most MAX_SIDE.
+def decode(source: ImageSource, *, max_pixels: int = MAX_PIXELS, least_side: int = LEAST_SIDE) -> PIL.Image.Image:
+    """Return a picture upright and opaque, as a PIL image of mode L or RGB, its colours in sRGB.
 
-    `source` is a path, the bytes of an image file, a PIL image, or an array: uint8 [height, width] grey or
-    [height, width, 3] RGB. Of several frames the first is taken, and
-    `info[SEVERAL_FRAMES]` of the picture is true. An embedded colour profile is applied.
-    More than `max_pixels` pixels are refused before they are decoded (of a JPEG, those of its reduced decoding), and
-    so is what would take more than `limits.BYTES_A_PIXEL` bytes for each of them.
+    `source` is a path, the bytes of an image file, a file opened in binary mode, a PIL image or an array (see
+    `images.picture_array`). Of several frames the first is taken, and `is_first_of_several` tells.
+    A picture with a long side of at least twice `least_side` is averaged down by the largest whole factor that leaves
+    `least_side` pixels or more. Transparency is laid on white; on black if the picture is 28x28, or bright and grey.
+    Pictures with more than `max_pixels` pixels are refused before they are decoded (of a JPEG, those of its reduced
+    decoding), and so are those that take more than `image_files.BYTES_A_PIXEL` bytes for each of them.
     Raises ImageError: missing-file, unreadable-file, empty-file, not-an-image, unreadable-image, too-large,
     wrong-type or wrong-array.
     """
     try:
         with quiet_pillow():
-            return _upright(_opaque(in_srgb(shrink(_loaded(open_source(source, max_pixels))))))
+            picture = _reduced(_loaded(_opened(source, max_pixels, least_side)), least_side)
+            return _upright(_opaque(_in_srgb(picture)))
     except ImageError:
         raise
     except (MemoryError, PIL.Image.DecompressionBombError) as error:
@@ -54,100 +48,66 @@ def decode(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> PIL.Image.Im
         raise ImageError("unreadable-image", f"damaged or truncated picture ({_cause(error)})") from error
 
 
-def _loaded(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Decode the pixels."""
-    if image.format == "WEBP":
-        return take_pixels(image)
-    if image.format == "TIFF" and any("libtiff" in tile for tile in getattr(image, "tile", ())):
-        with quiet_libtiff():
-            image.load()
-    image.load()
-    return image
+def is_first_of_several(picture: PIL.Image.Image) -> bool:
+    """Tell whether a decoded picture is the first of several frames: of an animation, or of pages that were scanned."""
+    return bool(picture.info.get(SEVERAL_FRAMES))
 
 
-def _opaque(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Lay what is transparent on white, as shops do; but a bright grey drawing on black, as in the dataset.
-
-    On white, a bright grey garment cut out of its black ground would vanish.
-    """
-    if image.mode != "RGBA":
-        return image
-    pixels = np.asarray(image)
-    colour, alpha = pixels[..., :3], pixels[..., 3]
-    seen = colour[alpha > 0]
-    is_grey = bool((seen == seen[:, :1]).all())
-    is_bright = seen.size > 0 and np.average(colour[..., 0], weights=alpha) > 127
-    ground = PIL.Image.new("RGB", image.size, _BLACK if is_grey and is_bright else _WHITE)
-    ground.paste(image.convert("RGB"), mask=image.getchannel("A"))
-    ground.info.update(image.info)
-    return ground
+# Opening: nothing is decoded yet
 
 
-def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
-    turn = _UPRIGHT.get(_orientation(image))
-    if turn is None:
-        return image
-    turned = image.transpose(turn)
-    turned.info = {}  # else the picture, decoded again as callers with many images do, would be turned again
-    return turned
-
-
-def _orientation(image: PIL.Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # a damaged EXIF block says nothing, and spoils no picture
-        return 1
-
-
-def _cause(error: Exception) -> str:
-    """Return the first line of an exception, printable and short: its text may quote the file's bytes."""
-    text = str(error).strip() or type(error).__name__
-    return "".join(character if character.isprintable() else "?" for character in text.split("\n")[0])[:120]
-
-
-# The long side of a decoded picture; larger ones are averaged down. More detail changes no answer at 28x28.
-MAX_SIDE: Final = 1024
-SEVERAL_FRAMES: Final = "fmnist_edge.several_frames"  # key in a decoded picture's info: it is the first of several
-
-
-def open_source(source: object, max_pixels: int) -> PIL.Image.Image:
-    """Open a path, the bytes of an image file, a PIL image or an array of pixels.
-
-    Raises ImageError, and whatever Pillow raises on damaged bytes.
-    """
+def _opened(source: object, max_pixels: int, least_side: int) -> PIL.Image.Image:
     if isinstance(source, (str, os.PathLike)):
         source = read_file(source)
+    elif hasattr(source, "read"):
+        source = read_stream(cast(IO[bytes], source))
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _opened_bytes(bytes(source), max_pixels)
+        return _opened_bytes(bytes(source), max_pixels, least_side)
     if isinstance(source, np.ndarray):
-        return _opened_array(source, max_pixels)
+        array = picture_array(source)
+        check_size((array.shape[1], array.shape[0]), max_pixels)
+        return PIL.Image.fromarray(array)
     if isinstance(source, PIL.Image.Image):
         check_size(source.size, max_pixels)
         return source
-    raise ImageError("wrong-type", f"expected a path, bytes, a PIL image or a numpy array, got {type(source).__name__}")
+    found = type(source).__name__
+    raise ImageError("wrong-type", f"expected a path, bytes, a binary file, a PIL image or a numpy array, got {found}")
 
 
-def _opened_bytes(data: bytes, max_pixels: int) -> PIL.Image.Image:
+def _opened_bytes(data: bytes, max_pixels: int, least_side: int) -> PIL.Image.Image:
     """Open an image file by the one plugin for its format; Image.open would import five and warn of sizes."""
     name = recognise(data)
-    try:
-        plugin = import_module(f"PIL.{name}ImagePlugin")
-    except ImportError as error:
-        raise _missing_decoder(name) from error
-    if not getattr(plugin, "SUPPORTED", True):  # a Pillow that was built without the library for it
-        raise _missing_decoder(name)
-    image: PIL.Image.Image = getattr(plugin, f"{name}ImageFile")(BytesIO(data))
+    image: PIL.Image.Image = _image_file(name)(BytesIO(data))
     full_size = image.size
     if name == "Jpeg":
-        image.draft(image.mode, _draft_size(full_size))
+        image.draft(image.mode, _draft_size(full_size, least_side))
     check_file(image, data, full_size, max_pixels)
     image.info[SEVERAL_FRAMES] = _has_several_frames(image)
     return image
 
 
-def is_first_of_several(picture: PIL.Image.Image) -> bool:
-    """Tell whether a decoded picture is the first of several frames: of an animation, or of pages that were scanned."""
-    return bool(picture.info.get(SEVERAL_FRAMES))
+def _image_file(name: str) -> Any:
+    """Return the class that opens files of a format. Raises ImageError where its library is not installed."""
+    module = "pillow_heif" if name == "Heif" else f"PIL.{name}ImagePlugin"
+    try:
+        plugin = import_module(module)
+    except ImportError as error:
+        raise _missing_decoder(name) from error
+    if not getattr(plugin, "SUPPORTED", True):  # a Pillow that was built without the library for it
+        raise _missing_decoder(name)
+    return getattr(plugin, f"{name}ImageFile")
+
+
+def _missing_decoder(name: str) -> ImageError:
+    if name == "Heif":
+        return ImageError("not-an-image", "HEIC needs the extra [heic]: python3 -m pip install pillow-heif")
+    return ImageError("not-an-image", f"this Pillow cannot decode {name}; convert it to PNG or JPEG")
+
+
+def _draft_size(size: tuple[int, int], least_side: int) -> tuple[int, int]:
+    """Return the size to ask a JPEG's decoder for: the smallest of 1/8, 1/4, 1/2 and all that is large enough."""
+    factor = next((factor for factor in (8, 4, 2) if max(size) >= least_side * factor), 1)
+    return max(1, size[0] // factor), max(1, size[1] // factor)
 
 
 def _has_several_frames(image: Any) -> bool:
@@ -158,47 +118,26 @@ def _has_several_frames(image: Any) -> bool:
         return False
 
 
-def _missing_decoder(name: str) -> ImageError:
-    return ImageError("not-an-image", f"not supported here: {name}; convert it to PNG or JPEG")
+# Pixels
 
 
-def _draft_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Return the size to ask a JPEG's decoder for: a half, quarter or eighth that needs no averaging down after."""
-    factor = next((factor for factor in (1, 2, 4) if max(size) <= MAX_SIDE * factor), 8)
-    return max(1, size[0] // factor), max(1, size[1] // factor)
+def _loaded(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Decode the pixels."""
+    if image.format == "WEBP":
+        return _webp_frame(image)
+    if image.format == "TIFF" and any("libtiff" in tile for tile in getattr(image, "tile", ())):
+        with quiet_libtiff():
+            image.load()
+    image.load()
+    return image
 
 
-def _opened_array(array: NDArray[Any], max_pixels: int) -> PIL.Image.Image:
-    grey, colour = array.ndim == 2, array.ndim == 3 and array.shape[2] == 3
-    if array.dtype != np.uint8 or not (grey or colour) or array.size == 0:
-        raise ImageError("wrong-array", f"{_EXPECTED}, got {array.dtype} {list(array.shape)}; {_hint(array)}")
-    check_size((array.shape[1], array.shape[0]), max_pixels)
-    return PIL.Image.fromarray(array)
+def _webp_frame(image: Any) -> PIL.Image.Image:
+    """Return the first frame of an opened WebP in three quarters of the memory that Pillow takes for it.
 
-
-_EXPECTED: Final = "expected uint8 [height, width] or [height, width, 3], 0..255"
-
-
-def _hint(array: NDArray[Any]) -> str:
-    """Say how to mend an array that is no picture."""
-    if array.size == 0:
-        return "it holds no pixel"
-    if array.dtype == np.bool_ or np.issubdtype(array.dtype, np.floating):
-        return "(array * 255).astype(numpy.uint8) if its values lie in 0..1"
-    if array.dtype != np.uint8:
-        return "array.astype(numpy.uint8) if its values lie in 0..255"
-    if array.ndim == 3 and array.shape[2] == 1:
-        return "drop the channel dimension: array[..., 0]"
-    if array.ndim == 3 and array.shape[2] in (2, 4):
-        return "for transparency, pass PIL.Image.fromarray(array)"
-    return "classify takes one picture; predict takes uint8 [n, 28, 28]"
-
-
-def take_pixels(image: Any) -> PIL.Image.Image:
-    """Return the first frame of an opened WebP, which cannot be used after this, with what the file says of it.
-
-    Raises what Pillow raises on damaged bytes. The decoder is no public part of Pillow (the same from 10.1 to 13):
-    should it change, Pillow's own way is taken, and the test of the memory says so.
+    libwebp's decoder for animations, which Pillow uses for every file, holds two canvases of four bytes a pixel; Pillow
+    keeps it while it copies the pixels twice. Here it goes before the second copy. The decoder is no public part of
+    Pillow (the same from 10.1 to 13): should it change, Pillow's own way is taken, and the test of the memory says so.
     """
     decoder, rawmode = getattr(image, "_decoder", None), getattr(image, "rawmode", None)
     if decoder is None or rawmode is None:
@@ -214,46 +153,42 @@ def take_pixels(image: Any) -> PIL.Image.Image:
     return picture
 
 
-Box = tuple[int, int, int, int]
-
 # Modes whose levels are the picture's own, so that they may be averaged before anything else is done to them.
 _PLAIN: Final = ("L", "RGB", "CMYK")
-_TILE: Final = 1024  # pixels of a tile's side: four megabytes
+_TILE_PIXELS: Final = 1_000_000  # converted at once: four megabytes
 
 
-def shrink(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Return a loaded picture in mode L, RGB or RGBA, 8 bits a channel, its long side at most MAX_SIDE.
+def _reduced(image: PIL.Image.Image, least_side: int) -> PIL.Image.Image:
+    """Return a loaded picture in mode L, RGB or RGBA, 8 bits a channel, averaged down by a whole factor.
 
-    Larger ones are averaged down by a whole factor. Raises ImageError for pixels without an agreed range.
+    A large one is converted part by part, so that its own pixels are all that is ever held of it.
+    Raises ImageError for pixels without an agreed range.
     """
-    factor = -(-max(image.size) // MAX_SIDE)
-    shift = _shift(image)
+    factor, shift = max(1, max(image.size) // least_side), _shift(image)
     if factor == 1:
-        return _plain(image, shift)
+        return _converted(image, shift)
     if image.mode in _PLAIN and not image.has_transparency_data:
-        return _plain(_with_info(image.reduce(factor), image), shift)
-    result: PIL.Image.Image | None = None
-    for left, top, right, bottom in _tiles(image.size, factor):
-        tile = _plain(image.crop((left, top, right, bottom)), shift).reduce(factor)
-        if result is None:
-            result = PIL.Image.new(tile.mode, tuple(-(-side // factor) for side in image.size))  # type: ignore[arg-type]
-        result.paste(tile, (left // factor, top // factor))
-    assert result is not None
+        return _converted(_with_info(image.reduce(factor), image), shift)
+    parts = [(box, _converted(image.crop(box), shift).reduce(factor)) for box in _parts(image.size, factor)]
+    result = PIL.Image.new(parts[0][1].mode, (-(-image.width // factor), -(-image.height // factor)))
+    for box, part in parts:
+        result.paste(part, (box[0] // factor, box[1] // factor))
     return _with_info(result, image)
 
 
-def _tiles(size: tuple[int, int], factor: int) -> Iterator[Box]:
+def _parts(size: tuple[int, int], factor: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield boxes that cover a picture, their corners multiples of `factor` so that averages do not cross them."""
-    step = factor * max(1, _TILE // factor)
-    for top in range(0, size[1], step):
-        for left in range(0, size[0], step):
-            yield left, top, min(left + step, size[0]), min(top + step, size[1])
+    across = factor * max(1, _TILE_PIXELS // factor**2)
+    down = factor * max(1, _TILE_PIXELS // (factor * min(across, size[0])))
+    for top in range(0, size[1], down):
+        for left in range(0, size[0], across):
+            yield left, top, min(left + across, size[0]), min(top + down, size[1])
 
 
-def _plain(image: PIL.Image.Image, shift: int) -> PIL.Image.Image:
-    """Return a picture, or a tile of one, in mode L, RGB or RGBA."""
+def _converted(image: PIL.Image.Image, shift: int) -> PIL.Image.Image:
+    """Return a picture, or a part of one, in mode L, RGB or RGBA."""
     if _is_deep(image):
-        return _eight_bit(image, shift)
+        return _with_info(PIL.Image.fromarray((np.asarray(image) >> shift).astype(np.uint8)), image)
     if image.mode == "F":
         raise ImageError("unreadable-image", "floating-point pixels have no agreed range; save with 8 bits")
     if image.mode == "LAB":
@@ -263,7 +198,7 @@ def _plain(image: PIL.Image.Image, shift: int) -> PIL.Image.Image:
     if image.has_transparency_data:
         return image.convert("RGBA")
     if image.mode == "CMYK":
-        image = in_srgb(image)  # here, since its profile speaks of inks
+        image = _in_srgb(image)  # here, since its profile speaks of inks
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
@@ -275,23 +210,12 @@ def _shift(image: PIL.Image.Image) -> int:
     """Return by how many bits a grey image of more than 8 is to be shifted; levels below 256 are 8-bit already."""
     if not _is_deep(image):
         return 0
-    ranges = [(levels.min(), levels.max()) for levels in map(_levels, _crops(image))]
-    low, high = int(min(low for low, _ in ranges)), int(max(high for _, high in ranges))
+    levels = (np.asarray(image.crop(box)) for box in _parts(image.size, 1))
+    lowest, highest = zip(*((int(part.min()), int(part.max())) for part in levels), strict=True)
+    low, high = min(lowest), max(highest)
     if low < 0 or high > 65535:
         raise ImageError("unreadable-image", f"grey levels {low}..{high} are not 16-bit; save it with 8 bits")
     return 8 if high > 255 else 0
-
-
-def _crops(image: PIL.Image.Image) -> Iterator[PIL.Image.Image]:
-    return (image.crop(box) for box in _tiles(image.size, 1))
-
-
-def _levels(image: PIL.Image.Image) -> NDArray[Any]:
-    return np.asarray(image)
-
-
-def _eight_bit(image: PIL.Image.Image, shift: int) -> PIL.Image.Image:
-    return _with_info(PIL.Image.fromarray((_levels(image) >> shift).astype(np.uint8)), image)
 
 
 def _with_info(image: PIL.Image.Image, source: PIL.Image.Image) -> PIL.Image.Image:
@@ -300,16 +224,19 @@ def _with_info(image: PIL.Image.Image, source: PIL.Image.Image) -> PIL.Image.Ima
     return image
 
 
-PROFILE: Final = "icc_profile"  # Pillow's key for the embedded ICC profile
+# Colours, transparency, orientation
+
+_PROFILE: Final = "icc_profile"  # Pillow's key for the embedded ICC profile
 _RESULT_MODES: Final = {"RGB": "RGB", "RGBA": "RGBA", "CMYK": "RGB"}
 
 
-def in_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
+def _in_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
     """Return an RGB, RGBA or CMYK image with its profile applied, as sRGB; any other, or one without, as it is.
 
-    A damaged profile, or one for another kind of pixels, says nothing and is left out.
+    Phones write Display P3, scanners and print shops worse. A damaged profile, or one for another kind of pixels, says
+    nothing and is left out.
     """
-    profile = image.info.get(PROFILE)
+    profile = image.info.get(_PROFILE)
     if not profile or image.mode not in _RESULT_MODES:
         return image
     from PIL import ImageCms  # not above: most pictures need none of it, and every start would pay for it
@@ -324,5 +251,47 @@ def in_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
         return image
     if converted is None:
         return image
-    converted.info = {key: value for key, value in image.info.items() if key != PROFILE}
+    converted.info = {key: value for key, value in image.info.items() if key != _PROFILE}
     return converted
+
+
+def _opaque(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Lay what is transparent on white, as shops do; a 28x28 picture on black, as the dataset's background is.
+
+    Any other size too, if what can be seen is bright and grey: on white a bright garment cut out of the dataset's black
+    background would vanish, as a black drawing of 28x28 pixels would on black.
+    """
+    if image.mode != "RGBA":
+        return image
+    pixels = np.asarray(image)
+    colour, alpha = pixels[..., :3], pixels[..., 3]
+    seen = colour[alpha > 0]
+    if image.size == (IMAGE_SIDE, IMAGE_SIDE):
+        on_black = bool(seen.any())
+    else:
+        is_grey = bool((seen == seen[:, :1]).all())
+        on_black = is_grey and seen.size > 0 and np.average(colour[..., 0], weights=alpha) > 127
+    background = PIL.Image.new("RGB", image.size, "black" if on_black else "white")
+    background.paste(image.convert("RGB"), mask=image.getchannel("A"))
+    background.info.update(image.info)
+    return background
+
+
+_ORIENTATION_TAG: Final = 0x0112  # Exif 2.32
+
+
+def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
+    try:
+        if image.getexif().get(_ORIENTATION_TAG, 1) == 1:
+            return image
+        from PIL import ImageOps  # not above: few pictures need it
+
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a damaged EXIF block says nothing, and spoils no picture
+        return image
+
+
+def _cause(error: Exception) -> str:
+    """Return the first line of an exception, printable and short: its text may quote the file's bytes."""
+    text = str(error).strip() or type(error).__name__
+    return "".join(character if character.isprintable() else "?" for character in text.split("\n")[0])[:120]

@@ -21,14 +21,20 @@ class FmnistEdgeError(Exception):
 
 
 class ImageError(FmnistEdgeError):
-    """An image that cannot be classified. `code` is a stable, machine-readable word for the cause."""
+    """An image that cannot be classified.
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+    `code` is a stable, machine-readable word for the cause, `message` says it to people; `path` is the file's name
+    where it is known, and then the error's text begins with it.
+    """
+
+    def __init__(self, code: str, message: str, path: str | None = None) -> None:
+        super().__init__(message if path is None else f"{path}: {message}")
         self.code = code
+        self.message = message
+        self.path = path
 
-    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
-        return (type(self), (self.code, str(self)))
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str, str | None]]:
+        return (type(self), (self.code, self.message, self.path))
 
 
 class GateError(FmnistEdgeError):

@@ -1,10 +1,8 @@
-"""A picture that explains an answer: the original with the garment's outline, what the network saw, the ten bars."""
+"""What the model saw: the picture, the heat map over it or the 28x28 pixels, and the ten bars, as a PNG."""
 
 from __future__ import annotations
 
 import io
-from collections import Counter
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -14,95 +12,100 @@ import PIL.ImageFont
 import PIL.PngImagePlugin
 from numpy.typing import NDArray
 
-from fmnist_edge.atomic import write_atomically
-from fmnist_edge.batch import shown_label
 from fmnist_edge.classifier import Prediction
+from fmnist_edge.decoding import decode
+from fmnist_edge.image_files import MAX_PIXELS
+from fmnist_edge.images import ImageSource
 
-SIDE: Final = 280  # pixels; ten for each of the 28 that the network saw
-MARGIN: Final = 12
-BARS_WIDTH: Final = 300
-LABEL_WIDTH: Final = 96
-_GROUND: Final = (255, 255, 255)
+SIDE: Final = 280  # pixels of each square; ten for each of the 28 of a dataset picture
+_MARGIN: Final = 12
+_TITLE: Final = 26  # height of the line of text above the squares
+_BARS_WIDTH: Final = 300
+_LABEL_WIDTH: Final = 96
+_PERCENT_WIDTH: Final = 52
+_BACKGROUND: Final = (255, 255, 255)
 _TEXT: Final = (32, 32, 32)
-_BEST: Final = (0, 90, 181)  # a blue and a grey that colour-blind people tell apart, too
+# A blue and a grey that colour-blind people tell apart; an unsure answer has no blue bar.
+_BEST: Final = (0, 90, 181)
 _OTHER: Final = (170, 170, 170)
-_OUTLINE: Final = (255, 0, 200)
-_STAMP: Final = PIL.PngImagePlugin.PngInfo()  # says who wrote the file, see cli/options.py
-_STAMP.add_text("Software", "fmnist-edge")
+# The colours of the heat map at 0, 1/3, 2/3 and 1: matplotlib's "inferno" at 0.1, 0.4, 0.7 and 0.95, which grows
+# steadily lighter. Where nothing was seen, the picture shows through; where most was, it still does by a third.
+_HEAT: Final = np.array([(22, 11, 57), (136, 34, 106), (227, 89, 51), (246, 215, 70)], np.float32)
+_MOST_COVER: Final = 0.65
 
 
-def explain(picture: PIL.Image.Image, prediction: Prediction, min_confidence: float | None = None) -> PIL.Image.Image:
-    """Return an RGB picture, 900 by 330 pixels, that explains the answer for a decoded picture (mode L or RGB)."""
-    width = 2 * SIDE + BARS_WIDTH + 4 * MARGIN
-    canvas = PIL.Image.new("RGB", (width, SIDE + 3 * MARGIN + 14), _GROUND)
+def explanation(source: ImageSource, prediction: Prediction, *, max_pixels: int = MAX_PIXELS) -> bytes:
+    """Return a PNG file, 896 by 330 pixels, that explains the answer for a picture.
+
+    On the left the picture; in the middle the same under its heat map, or the 28x28 pixels that the dataset classifier
+    was given; on the right a bar for each class, as long as its probability. Raises ImageError, as `decode` does.
+    """
+    picture = decode(source, max_pixels=max_pixels, least_side=SIDE).convert("RGB")
+    canvas = PIL.Image.new("RGB", (2 * SIDE + _BARS_WIDTH + 3 * _MARGIN, SIDE + _TITLE + 2 * _MARGIN), _BACKGROUND)
     draw = PIL.ImageDraw.Draw(canvas)
-    top = 2 * MARGIN + 14
-    shown = _outlined(picture, prediction.mask)
-    canvas.paste(shown, (MARGIN + (SIDE - shown.width) // 2, top + (SIDE - shown.height) // 2))
-    if prediction.image is not None:
-        seen = PIL.Image.fromarray(prediction.image).resize((SIDE, SIDE), PIL.Image.Resampling.NEAREST)
-        canvas.paste(seen.convert("RGB"), (SIDE + 2 * MARGIN, top))
-    left = 2 * SIDE + 3 * MARGIN
-    answer = f"{shown_label(prediction, min_confidence)} ({100 * prediction.confidence:.1f} %)"
-    for x, title in ((MARGIN, "picture"), (SIDE + 2 * MARGIN, "what the network saw"), (left, answer)):
-        draw.text((x, MARGIN), title, fill=_TEXT, font=_font(15))
-    _draw_bars(draw, prediction, left, top)
-    return canvas
+    middle, right = SIDE + 2 * _MARGIN, 2 * SIDE + 3 * _MARGIN
+    for x, title in ((_MARGIN, "picture"), (middle, _seen_title(prediction)), (right, _answer(prediction))):
+        draw.text((x, _MARGIN), title, fill=_TEXT, font=PIL.ImageFont.load_default(15))
+    _paste(canvas, _MARGIN, picture)
+    _paste(canvas, middle, _seen(picture, prediction))
+    _draw_bars(draw, prediction, right)
+    mark = PIL.PngImagePlugin.PngInfo()
+    mark.add_text("Software", "fmnist-edge")  # so that a later run knows whose file it is
+    content = io.BytesIO()
+    canvas.save(content, "PNG", pnginfo=mark)
+    return content.getvalue()
 
 
-def _outlined(picture: PIL.Image.Image, mask: NDArray[np.uint8] | None) -> PIL.Image.Image:
-    """Return the picture within a square of SIDE, the edge of the mask drawn on it."""
+def overlay(picture: PIL.Image.Image, saw: NDArray[np.float32]) -> PIL.Image.Image:
+    """Return a picture as RGB in its own size with the heat map over it; `saw` is float32 [rows, columns], 0..1."""
+    heat = np.asarray(PIL.Image.fromarray(saw).resize(picture.size, PIL.Image.Resampling.BILINEAR)).clip(0, 1)
+    levels = np.linspace(0, 1, len(_HEAT))
+    colours = np.stack([np.interp(heat, levels, _HEAT[:, channel]) for channel in range(3)], axis=2)
+    cover = _MOST_COVER * np.sqrt(heat)[..., None]  # the root lets weak parts be seen
+    mixed = np.asarray(picture.convert("RGB")) * (1 - cover) + colours * cover
+    return PIL.Image.fromarray(np.rint(mixed).astype(np.uint8))
+
+
+def _seen_title(prediction: Prediction) -> str:
+    return "28x28 pixels for the model" if prediction.saw is None else f"where it saw: {prediction.class_name}"
+
+
+def _answer(prediction: Prediction) -> str:
+    best = f"{prediction.class_name} ({100 * prediction.confidence:.1f} %)"
+    return f"{prediction.label}: perhaps {best}" if prediction.unsure else best
+
+
+def _seen(picture: PIL.Image.Image, prediction: Prediction) -> PIL.Image.Image:
+    if prediction.saw is not None:
+        return overlay(_fitted(picture), prediction.saw)
+    return PIL.Image.fromarray(prediction.image) if prediction.image is not None else picture
+
+
+def _fitted(picture: PIL.Image.Image) -> PIL.Image.Image:
+    """Return a picture enlarged or reduced to a long side of SIDE; small ones keep their pixels visible."""
     scale = SIDE / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    smooth = PIL.Image.Resampling.NEAREST if scale > 2 else PIL.Image.Resampling.BILINEAR
-    shown = picture.convert("RGB").resize(size, smooth)
-    if mask is None or not mask.any():
-        return shown
-    inside = np.asarray(PIL.Image.fromarray(mask).resize(size, PIL.Image.Resampling.BILINEAR)) > 127
-    pixels = np.array(shown)
-    pixels[inside & ~_shrunk(inside)] = _OUTLINE
-    return PIL.Image.fromarray(pixels)
+    sharp = scale > 2
+    return picture.resize(size, PIL.Image.Resampling.NEAREST if sharp else PIL.Image.Resampling.BILINEAR)
 
 
-def _shrunk(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the pixels whose neighbours two pixels away in each direction are inside, too."""
-    padded = np.pad(inside, 2)
-    sides = (padded[:-4, 2:-2], padded[4:, 2:-2], padded[2:-2, :-4], padded[2:-2, 4:])
-    return np.asarray(np.logical_and.reduce(sides), np.bool_)
+def _paste(canvas: PIL.Image.Image, left: int, picture: PIL.Image.Image) -> None:
+    """Put a picture into the middle of the square that begins at `left`."""
+    fitted = _fitted(picture)
+    top = _MARGIN + _TITLE
+    canvas.paste(fitted.convert("RGB"), (left + (SIDE - fitted.width) // 2, top + (SIDE - fitted.height) // 2))
 
 
-def _draw_bars(draw: PIL.ImageDraw.ImageDraw, prediction: Prediction, left: int, top: int) -> None:
+def _draw_bars(draw: PIL.ImageDraw.ImageDraw, prediction: Prediction, left: int) -> None:
     """Draw a bar for each class, its length the probability, in the order of the labels."""
-    height = SIDE // len(prediction.labels)
-    room = BARS_WIDTH - LABEL_WIDTH - 52
+    height, start = SIDE // len(prediction.labels), left + _LABEL_WIDTH
+    longest = _BARS_WIDTH - _LABEL_WIDTH - _PERCENT_WIDTH - _MARGIN
     for number, (label, probability) in enumerate(zip(prediction.labels, prediction.probabilities, strict=True)):
-        y = top + number * height
-        colour = _BEST if number == prediction.index else _OTHER
-        draw.text((left, y + 5), label, fill=_TEXT, font=_font(13))
-        start = left + LABEL_WIDTH
-        draw.rectangle((start, y + 4, start + max(1, round(room * float(probability))), y + height - 6), fill=colour)
-        end = start + round(room * float(probability)) + 6
-        draw.text((end, y + 5), f"{100 * float(probability):.1f} %", fill=_TEXT, font=_font(12))
-
-
-def _font(size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:
-    return PIL.ImageFont.load_default(size)
-
-
-class ExplanationFolder:
-    """A folder of explanations, one PNG file an image, named after it: shirt.png, then shirt-2.png."""
-
-    def __init__(self, folder: Path, min_confidence: float | None = None) -> None:
-        self._folder = folder
-        self._min_confidence = min_confidence
-        self._counts: Counter[str] = Counter()
-
-    def save(self, path: str, picture: PIL.Image.Image, prediction: Prediction) -> None:
-        """Draw and write the explanation of the answer for the image that came from `path`. Raises OutputError."""
-        stem = "standard-input" if path == "-" else Path(path).stem
-        self._counts[stem] += 1
-        number = self._counts[stem]
-        content = io.BytesIO()
-        explain(picture, prediction, self._min_confidence).save(content, "PNG", pnginfo=_STAMP)
-        name = f"{stem}.png" if number == 1 else f"{stem}-{number}.png"
-        write_atomically(self._folder / name, content.getvalue())
+        top = _MARGIN + _TITLE + number * height
+        end = start + max(1, round(longest * float(probability)))
+        colour = _BEST if number == prediction.index and not prediction.unsure else _OTHER
+        draw.text((left, top + 6), label, fill=_TEXT, font=PIL.ImageFont.load_default(13))
+        draw.rectangle((start, top + 4, end, top + height - 6), fill=colour)
+        draw.text(
+            (end + 6, top + 6), f"{100 * float(probability):.1f} %", fill=_TEXT, font=PIL.ImageFont.load_default(12)
+        )

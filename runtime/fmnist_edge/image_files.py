@@ -13,7 +13,7 @@ import errno
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from fmnist_edge.errors import ImageError
 
@@ -35,10 +35,10 @@ _SIGNATURES: Final = (
     (rb"II[*+]\0|MM\0[*+]", "Tiff"),
     (rb"P[1-6]\s", "Ppm"),
     (rb"....ftypavi[fs]", "Avif"),
+    (rb"....ftyp(?:hei|hev|mif1|msf1)", "Heif"),
 )
 # What people do have and is not decoded here: it deserves a better answer than "not an image".
 _FOREIGN: Final = (
-    (rb"....ftyp(?:hei|hev|mif1|msf1)", "a HEIC picture"),
     (rb"(?:\xef\xbb\xbf)?\s*<(?:svg|\?xml)", "an SVG drawing"),
     (rb"%PDF", "a PDF document"),
     (rb"%!PS", "a PostScript document"),
@@ -47,7 +47,7 @@ _FOREIGN: Final = (
     (rb"\0\0\x01\0", "an icon"),
     (rb"\x93NUMPY", "a numpy array; load it and pass the array from Python"),
 )
-SUPPORTED: Final = "PNG, JPEG, WebP, GIF, BMP, TIFF, PPM or AVIF"
+SUPPORTED: Final = "PNG, JPEG, WebP, GIF, BMP, TIFF, PPM, AVIF or HEIC"
 
 
 def recognise(data: bytes) -> str:
@@ -88,14 +88,18 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         raise ImageError("unreadable-file", f"cannot read the file: {reason}") from error
 
 
-def read_stream(stream: BinaryIO) -> bytes:
-    """Return all bytes of a stream, as of standard input. Raises ImageError: unreadable-file or too-large."""
+def read_stream(stream: IO[bytes]) -> bytes:
+    """Return all bytes of a binary file that is open. Raises ImageError: unreadable-file, too-large or wrong-type."""
     try:
         data = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        closed = error.errno == errno.EBADF
-        reason = "standard input is closed" if closed else f"cannot read it: {error.strerror}"
-        raise ImageError("unreadable-file", reason) from error
+    except (OSError, ValueError) as error:  # ValueError: it is closed, or text that is not UTF-8
+        closed = getattr(error, "errno", None) == errno.EBADF
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ImageError(
+            "unreadable-file", "standard input is closed" if closed else f"cannot read it: {reason}"
+        ) from error
+    if not isinstance(data, bytes):
+        raise ImageError("wrong-type", "expected a file opened in binary mode: open(path, 'rb')")
     if len(data) > MAX_FILE_BYTES:
         raise too_many_bytes()
     return data
@@ -137,13 +141,16 @@ _MODE_COST: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, 
 _TIFF_TILE_SIDES: Final = (322, 323)  # TIFF 6.0, section 15: TileWidth, TileLength
 
 
+_HOW_TO_ALLOW: Final = "reduce the picture first, or raise the limit (--max-pixels, max_pixels=)"
+
+
 def check_size(size: tuple[int, int], max_pixels: int) -> None:
     """Raise ImageError if a picture has no pixel, or more than `max_pixels`."""
     width, height = size
     if width < 1 or height < 1:
         raise ImageError("unreadable-image", f"a picture of {width}x{height} holds no pixel")
     if width * height > max_pixels:
-        raise ImageError("too-large", f"{width}x{height} is more than {max_pixels:,} pixels; reduce the picture first")
+        raise ImageError("too-large", f"{width}x{height} is more than {max_pixels:,} pixels; {_HOW_TO_ALLOW}")
 
 
 def check_file(image: PIL.Image.Image, data: bytes, full_size: tuple[int, int], max_pixels: int) -> None:
@@ -162,7 +169,7 @@ def check_file(image: PIL.Image.Image, data: bytes, full_size: tuple[int, int], 
         raise ImageError(
             "too-large",
             f"{full_size[0]}x{full_size[1]} pixels as {image.format} take {needed / 1e6:.0f} MB to decode, more than "
-            f"{BYTES_A_PIXEL * max_pixels / 1e6:.0f}; reduce the picture first, or save it as a plain JPEG",
+            f"{BYTES_A_PIXEL * max_pixels / 1e6:.0f}; save it as a plain JPEG, {_HOW_TO_ALLOW}",
         )
 
 

@@ -13,14 +13,27 @@ EMBEDDED_CLASSIFIER: Final = MODELS / "fmnist-mlp.int8.onnx"
 EMBEDDED_PHOTO_MODEL: Final = MODELS / "fmnist-photo.int8.onnx"
 
 
+def read_model(path: Path) -> bytes:
+    """Return the bytes of a model file, or of one beside it. Raises ModelError if it cannot be read."""
+    try:
+        return _content(path)
+    except OSError as error:
+        raise ModelError(f"cannot read model {path}: {error.strerror or error}") from error
+
+
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file; where this package was imported from inside a zip, also of its own files."""
+    if path.parent == MODELS and not MODELS.is_dir():
+        content: bytes = __spec__.loader.get_data(str(path))  # type: ignore[union-attr]
+        return content
+    return path.read_bytes()
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, 64 hexadecimal digits. Raises ModelError if it cannot be read."""
     import hashlib  # not above: it would cost every start three milliseconds
 
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ModelError(f"cannot read model {path}: {error.strerror}") from error
+    return hashlib.sha256(read_model(path)).hexdigest()
 
 
 def side_json_path(model: Path) -> Path:
@@ -45,9 +58,9 @@ def read_vectors(model: Path) -> dict[str, Any]:
 
 def _read_json(path: Path, what: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(_content(path))
     except OSError as error:
-        raise ModelError(f"the {what} {path} cannot be read: {error.strerror}") from error
+        raise ModelError(f"the {what} {path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
         raise ModelError(f"the {what} {path} is not valid JSON: {error}") from error
     if not isinstance(content, dict):

@@ -56,15 +56,40 @@ def validate_content(content: bytes, model: Path, advice: str) -> None:
 
 
 def model_bytes(model: Path) -> bytes:
-    """Return the bytes of a model file. Raises ModelError if it cannot be read or is larger than any model here."""
+    """Return the bytes of a model file.
+
+    Raises ModelError if it cannot be read, is larger than any model here, or is known for a file of another kind.
+    """
     try:
         with model.open("rb") as file:
             content = file.read(MAX_MODEL_BYTES + 1)
     except OSError as error:
-        raise ModelError(f"cannot read model {model}: {error.strerror}") from error
+        raise ModelError(_unreadable(model, error)) from error
+    kind = next((kind for kind, at, begin in _OTHER_KINDS if content.startswith(begin, at)), None)
+    if kind is not None:
+        raise ModelError(f"{model} is {kind.format(model=model)}")
     if len(content) > MAX_MODEL_BYTES:
         raise ModelError(f"{model} is larger than {MAX_MODEL_BYTES >> 20} MiB: no model of these contracts is")
     return content
+
+
+def _unreadable(model: Path, error: OSError) -> str:
+    if model.parts[:1] in (("http:",), ("https:",)):
+        return f"{model} is an address, not a file: download it first"
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return f"no model at {model}: give the path of an .onnx file made by `fmnist-edge convert`"
+    if isinstance(error, IsADirectoryError):
+        return f"{model} is a folder, not an .onnx file; `fmnist-edge convert {model}` makes one of a SavedModel"
+    return f"cannot read model {model}: {error.strerror}"
+
+
+# Model files of other kinds: what they are and what to do, and what they begin with at which byte.
+_OTHER_KINDS: Final = (
+    ("a Keras file, not ONNX: convert it first with `fmnist-edge convert {model}`", 0, b"PK\x03\x04"),
+    ("a Keras (HDF5) file, not ONNX: convert it first with `fmnist-edge convert {model}`", 0, b"\x89HDF\r\n\x1a\n"),
+    ("a TensorFlow Lite file, not ONNX: convert the Keras model that it was made from", 4, b"TFL3"),
+    ("a Git LFS pointer, not the model: get the model with `git lfs pull`", 0, b"version https://git-lfs"),
+)
 
 
 def _faults(content: bytes) -> Iterator[str]:

@@ -7,20 +7,15 @@ and the last one out restores.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Final
 
 _STANDARD_ERROR: Final = 2
-
-# Where nobody has set up logging, Python prints errors that are logged; a handler that does nothing stops that.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 class _Shared:
@@ -57,6 +52,7 @@ def _mute_standard_error(undo: ExitStack) -> None:
         saved = os.dup(_STANDARD_ERROR)
     except OSError:  # it is closed already
         return
+    _flush()
     undo.callback(os.close, saved)
     undo.callback(os.dup2, saved, _STANDARD_ERROR)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -77,36 +73,49 @@ quiet_libtiff: Final = quiet_standard_error
 """The same, for libtiff: it prints there what is wrong with a file, and nothing else stops it."""
 
 
-LOG_LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"  # 0 (all) to 3 (errors only)
+_TENSORFLOW_LOG_LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"  # 0 (all) to 3 (errors only)
 
 
 @contextmanager
 def quiet_tensorflow() -> Iterator[None]:
     """Keep TensorFlow's C++ log off standard error while it is imported in this block, and afterwards.
 
-    Its variable silences it once it has begun, not while it loads (TensorFlow 2.21 logs before its own log is set
-    up), so file descriptor 2 leads nowhere meanwhile. Who sets the variable to less than 3 gets to hear it.
+    Its variable silences it once it has begun, not while it loads (TensorFlow 2.21 logs before its own log is set up),
+    so standard error is muted meanwhile. Who sets the variable to less than 3 gets to hear it.
     """
-    wants_silence = os.environ.setdefault(LOG_LEVEL, "3") == "3"
-    with _silent_stderr() if wants_silence else contextlib.nullcontext():
+    wants_silence = os.environ.setdefault(_TENSORFLOW_LOG_LEVEL, "3") == "3"
+    with quiet_standard_error() if wants_silence else nullcontext():
         yield
+
+
+_GPU_DISCOVERY: Final = b"GPU device discovery failed"
 
 
 @contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Send what this process writes to file descriptor 2 nowhere; a missing standard error stays missing."""
-    if sys.stderr:
-        sys.stderr.flush()
+def quiet_onnxruntime() -> Iterator[None]:
+    """Drop one line from what is printed on standard error while onnxruntime is imported in this block.
+
+    Where a graphics card is no PCI device (Raspberry Pi, Jetson, WSL, virtual machines), onnxruntime 1.23 and 1.24 warn
+    of it before any setting can stop them, and people take it for a failure. Everything else is printed, a bit later.
+    """
     try:
-        kept = os.dup(2)
-    except OSError:
+        kept, held = os.dup(_STANDARD_ERROR), os.memfd_create("stderr")
+    except (OSError, AttributeError):  # it is closed, or this is not Linux, where the warning comes from
         yield
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    _flush()
+    os.dup2(held, _STANDARD_ERROR)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
+        _flush()
+        os.dup2(kept, _STANDARD_ERROR)
+        with os.fdopen(held, "rb") as file, suppress(OSError):  # not of interest to anybody any more, as at `2>&-`
+            file.seek(0)
+            os.write(_STANDARD_ERROR, b"".join(line for line in file if _GPU_DISCOVERY not in line))
         os.close(kept)
+
+
+def _flush() -> None:
+    if sys.stderr:
+        sys.stderr.flush()

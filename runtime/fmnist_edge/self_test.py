@@ -1,28 +1,65 @@
-"""The self-test: pictures with known answers, run on this device."""
+"""The self-test: pictures with known answers (vectors), run on this device."""
 
 from __future__ import annotations
 
 import base64
 import io
-from abc import ABC, abstractmethod
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from fmnist_edge.classifier import Classifier, PhotoModel
-from fmnist_edge.contract import IMAGE_SIDE, LABELS
+from fmnist_edge.classifier import Classifier
+from fmnist_edge.contract import IMAGE_SIDE, LABELS, OUTPUT_NAME, PHOTO_NAME, SAW_NAME
 from fmnist_edge.errors import ModelError
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, read_vectors, sha256_of, vectors_path
+from fmnist_edge.session import failed_run, kind_of, open_session
 
 
 @dataclass(frozen=True)
-class SelfTest(ABC):
+class ClassifierVectors:
+    """Images of the dataset with their expected answers."""
+
+    model_sha256: str
+    """Of the model file that gave the answers."""
+    tolerance: float
+    """What a probability may differ by."""
+    images: NDArray[np.uint8]
+    """uint8 [n, 28, 28], n at least 1."""
+    probabilities: NDArray[np.float64]
+    """float64 [n, 10]."""
+
+
+@dataclass(frozen=True)
+class PhotoVectors:
+    """Photos with their expected answers."""
+
+    model_sha256: str
+    """Of the model file that gave the answers."""
+    tolerance: float
+    """What a probability may differ by."""
+    photos: tuple[NDArray[np.uint8], ...]
+    """uint8 [height, width, 3] each; at least one."""
+    probabilities: NDArray[np.float64]
+    """float64 [n, 10]."""
+    saws: tuple[NDArray[np.float64], ...] = ()
+    """Where the model saw its answers: float64 [rows, columns] each, 0..1; none if only the answers are compared."""
+    saw_tolerance: float = 0.0
+    """What any point of these may differ by."""
+
+
+Vectors = ClassifierVectors | PhotoVectors
+
+
+@dataclass(frozen=True)
+class SelfTest:
     """What the self-test of a model found on this device."""
 
+    unit: ClassVar[str] = "images"
     model: str
     images: int
     """How many vectors were run."""
@@ -44,66 +81,52 @@ class SelfTest(ABC):
         """Return each check as (held, what it found)."""
         return [
             (self.same_file, f"{self.model}: SHA-256 {'as' if self.same_file else 'not as'} recorded"),
-            (self.different_labels == 0, f"{self.images} {self.pictures()}: {self.different_labels} labels differ"),
+            (self.different_labels == 0, f"{self.images} {self.unit}: {self.different_labels} labels differ"),
             (
                 self.max_difference <= self.tolerance,
                 f"largest difference of a probability {self.max_difference:.2g} (at most {self.tolerance:.0g})",
             ),
-            self.last_finding(),
         ]
 
-    @abstractmethod
-    def pictures(self) -> str:
-        """Return what was run, in the plural."""
-
-    @abstractmethod
-    def last_finding(self) -> tuple[bool, str]:
-        """Return the check that only this kind of model has."""
-
-    def as_facts(self) -> dict[str, Any]:
+    def as_record(self) -> dict[str, Any]:
         """Return all fields and the verdict, ready for JSON."""
         return {**asdict(self), "passed": self.passed}
 
 
 @dataclass(frozen=True)
 class ClassifierSelfTest(SelfTest):
-    """Of a classifier: each image was run alone and all in one batch."""
+    """Of a dataset classifier: each image was run alone and all in one batch."""
 
     batch_equal: bool
     """Whether each image gets the same bits alone as in the batch."""
 
-    def pictures(self) -> str:
-        """Return what was run."""
-        return "images"
-
-    def last_finding(self) -> tuple[bool, str]:
-        """Return whether the batch matters."""
-        return self.batch_equal, f"alone and in a batch: {'equal' if self.batch_equal else 'not equal'} to the bit"
+    def findings(self) -> list[tuple[bool, str]]:
+        """Return each check, and whether the batch matters."""
+        equal = "equal" if self.batch_equal else "not equal"
+        return [*super().findings(), (self.batch_equal, f"alone and in a batch: {equal} to the bit")]
 
 
 @dataclass(frozen=True)
 class PhotoSelfTest(SelfTest):
-    """Of a photo model: the drawings are compared, too."""
+    """Of a photo model: what it saw is compared as well, where the vectors have it."""
 
-    far_pixels: int
-    """How many pixels of the 28x28 drawings are further off than allowed."""
-    levels: int
-    """The grey levels that a pixel may be off."""
-    far_allowed: int
-    """How many pixels may be further off."""
+    unit: ClassVar[str] = "photos"
+    saw_difference: float | None
+    """The largest difference of any point of a class activation map; infinite if they have other sizes."""
+    saw_tolerance: float
+    """What `saw_difference` may be."""
 
-    def pictures(self) -> str:
-        """Return what was run."""
-        return "photos"
-
-    def last_finding(self) -> tuple[bool, str]:
-        """Return whether the drawings are those expected."""
-        line = f"drawings: {self.far_pixels} pixels off by more than {self.levels} level (at most {self.far_allowed})"
-        return self.far_pixels <= self.far_allowed, line
+    def findings(self) -> list[tuple[bool, str]]:
+        """Return each check, and whether the model saw its answers where it should."""
+        if self.saw_difference is None:
+            return super().findings()
+        held = self.saw_difference <= self.saw_tolerance
+        line = f"maps of what was seen: largest difference {self.saw_difference:.2g} (at most {self.saw_tolerance:.2g})"
+        return [*super().findings(), (held, line)]
 
 
 def run_self_test(model: Path | None = None) -> SelfTest:
-    """Run the vectors that lie beside a model file (the embedded classifier by default).
+    """Run the vectors beside a model file (the embedded dataset classifier by default).
 
     Raises ModelError if the model or its vectors are missing or damaged.
     """
@@ -135,10 +158,14 @@ def _test_classifier(model: Path, vectors: ClassifierVectors) -> ClassifierSelfT
 
 
 def _test_photo_model(model: Path, vectors: PhotoVectors) -> PhotoSelfTest:
-    photo_model = PhotoModel(model)
-    answers = [photo_model.classify(photo) for photo in vectors.photos]
-    found = np.stack([answer.probabilities for answer in answers]).astype(np.float64)
-    off = np.abs(np.stack([np.asarray(answer.image, np.int16) for answer in answers]) - vectors.images)
+    session = open_session(model)
+    if kind_of(session) != "photo":
+        raise ModelError(f"{model} is a classifier of 28x28 images, not a photo model")
+    try:
+        answers = [session.run([OUTPUT_NAME, SAW_NAME], {PHOTO_NAME: photo}) for photo in vectors.photos]
+    except Exception as error:
+        raise failed_run(model, error) from error
+    found = np.concatenate([probabilities for probabilities, _ in answers]).astype(np.float64)
     return PhotoSelfTest(
         model=model.name,
         images=len(answers),
@@ -146,86 +173,53 @@ def _test_photo_model(model: Path, vectors: PhotoVectors) -> PhotoSelfTest:
         different_labels=int(np.sum(found.argmax(axis=1) != vectors.probabilities.argmax(axis=1))),
         max_difference=float(np.abs(found - vectors.probabilities).max()),
         tolerance=vectors.tolerance,
-        far_pixels=int(np.sum(off > vectors.levels)),
-        levels=vectors.levels,
-        far_allowed=int((1 - vectors.share) * off.size),
+        saw_difference=_largest_difference([saw for _, saw in answers], vectors.saws),
+        saw_tolerance=vectors.saw_tolerance,
     )
 
 
-@dataclass(frozen=True)
-class ClassifierVectors:
-    """Images of the dataset with their expected answers."""
-
-    model_sha256: str
-    """Of the model file that gave the answers."""
-    tolerance: float
-    """What a probability may differ by."""
-    images: NDArray[np.uint8]
-    """uint8 [n, 28, 28], n at least 1."""
-    probabilities: NDArray[np.float64]
-    """float64 [n, 10]."""
-
-
-@dataclass(frozen=True)
-class PhotoVectors:
-    """Photos with their expected answers and drawings."""
-
-    model_sha256: str
-    """Of the model file that gave the answers."""
-    tolerance: float
-    """What a probability may differ by."""
-    levels: int
-    """Grey levels that a pixel of the drawing may differ by."""
-    share: float
-    """The share of all drawings' pixels, 0..1, that must keep within `levels`."""
-    photos: tuple[NDArray[np.uint8], ...]
-    """uint8 [height, width, 3] each; at least one."""
-    images: NDArray[np.uint8]
-    """What the network saw: uint8 [n, 28, 28]."""
-    probabilities: NDArray[np.float64]
-    """float64 [n, 10]."""
-
-
-Vectors = ClassifierVectors | PhotoVectors
+def _largest_difference(found: list[NDArray[np.float32]], expected: tuple[NDArray[np.float64], ...]) -> float | None:
+    if not expected:
+        return None
+    pairs = list(zip(found, expected, strict=True))
+    if any(one.shape != other.shape for one, other in pairs):
+        return math.inf
+    return max(float(np.abs(one - other).max()) for one, other in pairs)
 
 
 def load_vectors(model: Path) -> Vectors:
     """Return the vectors beside a model file. Raises ModelError if they are missing or damaged."""
-    facts = read_vectors(model)
+    record = read_vectors(model)
     try:
-        return _photo_vectors(facts) if "photos" in facts else _classifier_vectors(facts)
+        return _photo_vectors(record) if "photos" in record else _classifier_vectors(record)
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ModelError(
             f"the self-test vectors {vectors_path(model)} are damaged ({error!r}); convert again"
         ) from error
 
 
-def _classifier_vectors(facts: dict[str, Any]) -> ClassifierVectors:
-    entries = facts["images"]
+def _classifier_vectors(record: dict[str, Any]) -> ClassifierVectors:
+    entries = record["images"]
     return ClassifierVectors(
-        str(facts["model_sha256"]),
-        float(facts["tolerance"]),
-        square_images(b"".join(_bytes(entry["pixels"]) for entry in entries), len(entries)),
+        str(record["model_sha256"]),
+        float(record["tolerance"]),
+        np.frombuffer(b"".join(_bytes(entry["pixels"]) for entry in entries), np.uint8).reshape(
+            len(entries), IMAGE_SIDE, IMAGE_SIDE
+        ),
         expected_probabilities(entries),
     )
 
 
-def _photo_vectors(facts: dict[str, Any]) -> PhotoVectors:
-    entries, allowed = facts["photos"], facts["image_tolerance"]
+def _photo_vectors(record: dict[str, Any]) -> PhotoVectors:
+    entries = record["photos"]
     return PhotoVectors(
-        str(facts["model_sha256"]),
-        float(facts["tolerance"]),
-        int(allowed["levels"]),
-        float(allowed["share"]),
+        str(record["model_sha256"]),
+        float(record["tolerance"]),
         tuple(_pixels(entry["png"]) for entry in entries),
-        square_images(b"".join(_bytes(entry["image"]) for entry in entries), len(entries)),
         expected_probabilities(entries),
+        tuple(_saw(entry["saw"]) for entry in entries),
+        float(record["saw_tolerance"]),
     )
-
-
-def square_images(raw: bytes, count: int) -> NDArray[np.uint8]:
-    """Return raw bytes as uint8 [count, 28, 28]. Raises ValueError if there are more or fewer."""
-    return np.frombuffer(raw, np.uint8).reshape(count, IMAGE_SIDE, IMAGE_SIDE)
 
 
 def expected_probabilities(entries: list[dict[str, Any]]) -> NDArray[np.float64]:
@@ -244,3 +238,9 @@ def _pixels(text: str) -> NDArray[np.uint8]:
     """Return a base64 PNG file as uint8 [height, width, 3]."""
     with PIL.Image.open(io.BytesIO(_bytes(text)), formats=["PNG"]) as picture:
         return np.asarray(picture.convert("RGB"))
+
+
+def _saw(entry: dict[str, Any]) -> NDArray[np.float64]:
+    """Return a map that is kept as base64 bytes, 255 for 1.0."""
+    values = np.frombuffer(_bytes(entry["values"]), np.uint8).reshape(entry["rows"], entry["columns"])
+    return values.astype(np.float64) / 255

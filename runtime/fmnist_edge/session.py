@@ -12,20 +12,21 @@ from typing import Any, Final, Literal, TypeAlias
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from fmnist_edge.contract import (
-    IMAGE_SIDE,
-    INPUT_NAME,
-    LABELS,
-    MASK_NAME,
-    MASK_SIDE,
-    OUTPUT_NAME,
-    PHOTO_NAME,
-)
+from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME, PHOTO_NAME, SAW_NAME
 from fmnist_edge.errors import ModelError
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, facts_from_metadata, sha256_of
+from fmnist_edge.model_info import (
+    EMBEDDED_CLASSIFIER,
+    EMBEDDED_PHOTO_MODEL,
+    facts_from_metadata,
+    read_model,
+    sha256_of,
+)
+from fmnist_edge.quiet import quiet_onnxruntime
+
+with quiet_onnxruntime():
+    import onnxruntime
 
 Kind: TypeAlias = Literal["classifier", "photo"]
 
@@ -35,8 +36,7 @@ _OUTPUTS: Final[dict[Kind, list[tuple[str, str, tuple[int | None, ...]]]]] = {
     "classifier": [(OUTPUT_NAME, "tensor(float)", (None, len(LABELS)))],
     "photo": [
         (OUTPUT_NAME, "tensor(float)", (1, len(LABELS))),
-        (INPUT_NAME, "tensor(uint8)", (IMAGE_SIDE, IMAGE_SIDE)),
-        (MASK_NAME, "tensor(uint8)", (MASK_SIDE, MASK_SIDE)),
+        (SAW_NAME, "tensor(float)", (None, None)),
     ],
 }
 
@@ -45,25 +45,23 @@ def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> An
     """Return an onnxruntime InferenceSession on the CPU for a classifier or photo model file.
 
     `optimized=False` turns graph optimizations off, which the parity gate measures as well. A file that did not come
-    with this package is screened and tried out first; one in onnxruntime's own format, `.ort`, which a deploy kit may
-    hold, cannot be screened and is tried out alone.
+    with this package is validated and tried out first; one in onnxruntime's own format, `.ort`, which a deploy kit may
+    hold, cannot be validated and is tried out alone.
     Raises ModelError if the file is missing, is no ONNX model, breaks its contract, or does not behave.
     """
-    if not model.is_file():
-        raise ModelError(f"no model at {model}: give the path of an .onnx file made by `fmnist-edge convert`")
     options = _options(threads, optimized)
     if model in (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL):
-        return _opened(str(model), options, model)
+        return _opened(read_model(model), options, model)
     from fmnist_edge.onnx_reader import model_bytes, screened_content  # not above: the shipped models need neither
 
     own_format = model.suffix == ".ort"
     content = model_bytes(model) if own_format else screened_content(model)
-    careful = _options(1, False)
-    for one in (careful, options):
+    cautious = _options(1, False)
+    for one in (cautious, options):
         # The name decides, so that nothing unscreened hides in an .onnx file.
         one.add_session_config_entry("session.load_model_format", "ORT" if own_format else "ONNX")
         limit_memory(one)
-    try_out(lambda: _opened(content, careful, model), lambda session: kind_of(session) == "photo", model)
+    try_out(lambda: _opened(content, cautious, model), lambda session: kind_of(session) == "photo", model)
     return _opened(content, options, model)
 
 
@@ -191,7 +189,7 @@ def try_out(opened: Callable[[], Any], is_photo_model: Callable[[Any], bool], mo
 def _answers(session: Any, is_photo: bool, run_options: Any) -> list[Any]:
     if is_photo:
         photo = np.zeros((*_PHOTO_SIDES, 3), np.uint8)
-        return list(session.run([OUTPUT_NAME, INPUT_NAME, MASK_NAME], {PHOTO_NAME: photo}, run_options))
+        return list(session.run([OUTPUT_NAME, SAW_NAME], {PHOTO_NAME: photo}, run_options))
     images = np.zeros((_BATCH, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     return list(session.run([OUTPUT_NAME], {INPUT_NAME: images}, run_options))
 
@@ -202,12 +200,11 @@ def _judge(outcome: Any, model: Path) -> None:
     if isinstance(outcome, Exception):
         detail = str(outcome).splitlines()[0] if str(outcome) else type(outcome).__name__
         raise ModelError(f"{model} cannot be run: {detail}") from outcome
-    shapes = [tuple(array.shape) for array in outcome]
-    expected = [(_BATCH, len(LABELS))]
-    if len(outcome) > 1:
-        expected = [(1, len(LABELS)), (IMAGE_SIDE, IMAGE_SIDE), (MASK_SIDE, MASK_SIDE)]
-    if shapes != expected:
-        raise ModelError(f"{model} does not keep the contract: it answers with {shapes}, not {expected}")
+    expected = (1 if len(outcome) > 1 else _BATCH, len(LABELS))
+    if outcome[0].shape != expected:
+        raise ModelError(f"{model} does not keep the contract: it answers with {outcome[0].shape}, not {expected}")
+    if any(array.ndim != 2 or array.size == 0 for array in outcome):
+        raise ModelError(f"{model} does not keep the contract: its map of what it saw is {outcome[1].shape}")
     if not np.allclose(outcome[0].sum(axis=1), 1, atol=1e-3) or (outcome[0] < 0).any():
         raise ModelError(f"{model} does not keep the contract: its answers are no probabilities")
 
@@ -234,7 +231,7 @@ class BoundSession:
 
 
 def inspect_model(model: Path | None = None) -> dict[str, Any]:
-    """Return path, bytes, SHA-256 and the metadata of a classifier file (the embedded one by default).
+    """Return path, bytes, SHA-256 and the metadata of a model file (the embedded classifier by default).
 
     Raises ModelError if it is missing or breaks the contract.
     """
@@ -243,7 +240,7 @@ def inspect_model(model: Path | None = None) -> dict[str, Any]:
     first = [key for key in ("name", "version", "kind", "precision") if key in facts]
     return {
         "file": str(path),
-        "bytes": path.stat().st_size,
+        "bytes": len(read_model(path)),
         "sha256": sha256_of(path),
         **{key: facts[key] for key in (*first, *sorted(facts.keys() - set(first)))},
     }

@@ -137,13 +137,9 @@ def _classified(
     if before and _is_same_picture(before, data):
         return _Done(ready, replace(entry, failed=before.failed), None)
     try:
-        if on_answer is None:
-            return _Done(ready, entry, Result(ready.path, classifier.classify(data)))
-        from fmnist_edge.decoding import decode
-
-        picture = decode(data, max_pixels=classifier.max_pixels)
-        prediction = classifier.classify(picture)
-        on_answer(ready.path, picture, prediction)
+        prediction = classifier.classify(data)
+        if on_answer is not None:
+            on_answer(ready.path, data, prediction)
         return _Done(ready, entry, Result(ready.path, prediction))
     except ImageError as error:
         return _Done(ready, replace(entry, failed=True), Result(ready.path, error=error))

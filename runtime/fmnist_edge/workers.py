@@ -122,12 +122,12 @@ def _classify_chunk(paths: list[str]) -> _Packed:
 
 def _is_row(prediction: Prediction | None) -> TypeGuard[Prediction]:
     """Tell whether an answer is all in its row of probabilities and pixels."""
-    return prediction is not None and prediction.mask is None and not prediction.first_of_several
+    return prediction is not None and prediction.image is not None and not prediction.first_of_several
 
 
 def _results(classifier: Classifier, chunk: list[Found], future: Future[_Packed]) -> Iterator[Result]:
     """Yield the results of a chunk, those of inputs that stayed here in their places."""
-    unpacked = _unpacked([one.path for one in chunk if not _stays(one)], future.result())
+    unpacked = _unpacked(classifier, [one.path for one in chunk if not _stays(one)], future.result())
     for one in chunk:
         if one.error:
             yield Result(one.path, error=one.error)
@@ -137,11 +137,11 @@ def _results(classifier: Classifier, chunk: list[Found], future: Future[_Packed]
             yield next(unpacked)
 
 
-def _unpacked(paths: list[str], packed: _Packed) -> Iterator[Result]:
+def _unpacked(classifier: Classifier, paths: list[str], packed: _Packed) -> Iterator[Result]:
     rows = zip(packed.probabilities, packed.images, strict=True)
     for place, path in enumerate(paths):
         if place in packed.others:
             yield packed.others[place]
         else:
             probabilities, image = next(rows)
-            yield Result(path, Prediction(probabilities, LABELS, image))
+            yield Result(path, classifier.prediction(probabilities, image))

@@ -71,8 +71,8 @@ def test_a_report_and_an_output_file_replace_older_ones_whole(
 def test_the_title_names_the_models_that_answered(labelled: Path) -> None:
     arguments = ("--images", labelled, "--map", "shirts=Shirt,shoes=Sneaker")
     assert run(*arguments).stdout.startswith(f"fmnist-mlp.int8.onnx on 3 images of {labelled}")
-    for scene in ("5-sandal.jpg", "6-shirt.jpg", "7-sneaker.jpg", "9-ankle-boot.jpg"):
-        shutil.copy(SAMPLES / "scenes" / scene, labelled / "shoes")
+    for photo in ("shoes-1.jpg", "shoes-2.jpg", "shirt-1.jpg", "dress-1.jpg"):
+        shutil.copy(SAMPLES / "photos" / photo, labelled / "shoes")
     done = run(*arguments, "--report", labelled.parent / "report")
     assert done.stdout.startswith(f"fmnist-photo.int8.onnx and fmnist-mlp.int8.onnx on 7 images of {labelled}")
     page = (labelled.parent / "report" / "index.html").read_text()

@@ -83,7 +83,7 @@ def test_the_grid_has_an_image_and_its_bars_for_each(classifier: Classifier) -> 
 
 
 def test_a_photo_is_shown_beside_what_the_network_saw(classifier: Classifier) -> None:
-    answered = answered_file(classifier, str(SAMPLES / "scenes" / "9-ankle-boot.jpg"), 9)
+    answered = answered_file(classifier, str(SAMPLES / "photos" / "shoes-1.jpg"), 9)
     original, seen, _ = drawn(prediction_plot(answered)).axes
     assert original.images[0].get_array().shape == np.asarray(answered.original).shape
     assert original.images[0].get_array().shape[2] == 3

@@ -17,7 +17,7 @@ import PIL.Image
 from fmnist_edge.dataset import load_split
 from tests.runtime.pictures import encoded
 
-SCENES: Final = sorted((Path(__file__).parents[2] / "samples" / "scenes").glob("*.jpg"))
+SCENES: Final = sorted((Path(__file__).parents[2] / "samples" / "photos").glob("*.jpg"))
 WRITERS: Final = 4  # at the same time
 
 

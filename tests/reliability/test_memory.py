@@ -13,7 +13,7 @@ from tests.reliability.processes import run
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="asks the system as POSIX has it")
 LIMIT_MB = 300
-SCENE = str(next((Path(__file__).parents[2] / "samples" / "scenes").glob("*.jpg")))
+SCENE = str(next((Path(__file__).parents[2] / "samples" / "photos").glob("*.jpg")))
 # The worst of each decoder; all others are in the long form.
 QUICK = (
     "noise.png",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SAMPLE = next((Path(__file__).parents[2] / "samples").glob("*.png"))
-SCENE = next((Path(__file__).parents[2] / "samples" / "scenes").glob("*.jpg"))
+PHOTO = next((Path(__file__).parents[2] / "samples" / "photos").glob("*.jpg"))
 PROGRAM = """
 import json, sys
 from fmnist_edge.cli.main import main
@@ -58,7 +58,7 @@ def test_classifying_an_image_of_the_dataset_loads_of_pillow_the_c_part_alone() 
 
 
 def test_classifying_a_photo_loads_one_decoder() -> None:
-    _, pillow = loaded("classify", str(SCENE))
+    _, pillow = loaded("classify", str(PHOTO))
     assert {name for name in pillow if name.endswith("ImagePlugin")} == {"PIL.JpegImagePlugin"}
 
 

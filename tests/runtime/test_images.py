@@ -1,8 +1,10 @@
-"""Fitting: any decoded picture becomes what the classifier was trained on."""
+"""Polarity and fitting: any picture becomes what the dataset classifier was trained on."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -47,9 +49,51 @@ def test_a_28x28_file_keeps_every_grey_level(form: str, mode: str) -> None:
 
 
 @given(arrays(np.uint8, (28, 28)))
-def test_any_28x28_picture_is_kept_or_negated_and_nothing_else(image: NDArray[np.uint8]) -> None:
+def test_any_28x28_picture_without_a_frame_is_kept_or_negated_and_nothing_else(image: NDArray[np.uint8]) -> None:
+    image[0, 0], image[5, 0] = 10, 200
     border = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
     assert np.array_equal(load_image(image), 255 - image if border.mean() > 127.5 else image)
+
+
+def framed(image: NDArray[np.uint8], level: int) -> NDArray[np.uint8]:
+    picture = np.full_like(image, level)
+    picture[1:-1, 1:-1] = image[1:-1, 1:-1]
+    return picture
+
+
+def cut_out(image: NDArray[np.uint8]) -> PIL.Image.Image:
+    """Return an image of the dataset whose background is transparent."""
+    alpha = PIL.Image.fromarray(np.where(image > 0, 255, 0).astype(np.uint8))
+    return PIL.Image.merge("LA", [PIL.Image.fromarray(image), alpha])
+
+
+def opaque(image: NDArray[np.uint8]) -> PIL.Image.Image:
+    return PIL.Image.fromarray(image).convert("RGBA")
+
+
+DEEP = np.uint16(257)
+FORMS: dict[str, Callable[[NDArray[np.uint8]], Any]] = {
+    "as it is": lambda image: image,
+    "inverted": on_white,
+    "cut out": cut_out,
+    "with alpha": opaque,
+    "inverted, with alpha": lambda image: opaque(on_white(image)),
+    "16 bits": lambda image: encoded(image * DEEP),
+    "16 bits, inverted": lambda image: encoded(on_white(image) * DEEP),
+    "in a white frame": lambda image: framed(image, 255),
+    "in a grey frame": lambda image: framed(image, 160),
+    "inverted, in a black frame": lambda image: framed(on_white(image), 0),
+    "in a white frame, as JPEG": lambda image: encoded(framed(image, 255), "JPEG", quality=90),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_dataset_pictures_of_any_form_are_classified_as_well_as_their_pixels(test_split: Split, form: str) -> None:
+    images, labels = test_split.images[:ENLARGED], test_split.labels[:ENLARGED]
+    classifier = Classifier()
+    direct = np.mean(classifier.predict(images).argmax(axis=1) == labels)
+    found = np.stack([load_image(FORMS[form](image)) for image in images])
+    assert np.mean(classifier.predict(found).argmax(axis=1) == labels) >= direct - 0.01
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([0, 90, 200, 255]))

@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 
 from fmnist_edge import Classifier, ImageError, fast_png
 from fmnist_edge.fast_png import read_plain_png
-from fmnist_edge.images import load_image, on_dark
+from fmnist_edge.images import load_image, on_dark_background
 
 IMAGES = arrays(np.uint8, (28, 28))
 
@@ -120,7 +120,7 @@ CLASSIFIER = Classifier()
 def test_the_ground_is_the_mean_of_the_outermost_pixels(image: np.ndarray) -> None:
     outermost = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
     expected = image if outermost.mean() <= 127.5 else 255 - image
-    assert np.array_equal(on_dark(image), expected)
+    assert np.array_equal(on_dark_background(image), expected)
 
 
 @settings(max_examples=30, deadline=None)

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from fmnist_edge import Classifier, ModelError, onnx_reader, session
-from fmnist_edge.classifier import PhotoModel
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 from fmnist_edge.onnx_reader import first_layer
 
@@ -54,6 +53,29 @@ def test_a_strangers_model_that_keeps_the_contract_is_used(tmp_path: Path) -> No
 def test_the_shipped_models_would_be_let_in_if_strangers_brought_them(tmp_path: Path) -> None:
     for embedded in (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL):
         Classifier(saved(tmp_path, embedded.read_bytes()))
+
+
+# What is something else
+
+OTHERS = {
+    "model.keras": (b"PK\x03\x04...", "fmnist-edge convert"),
+    "model.h5": (b"\x89HDF\r\n\x1a\n...", "fmnist-edge convert"),
+    "model.tflite": (b"\x1c\0\0\0TFL3...", "TensorFlow Lite"),
+    "pointer.onnx": (b"version https://git-lfs.github.com/spec/v1\noid sha256:...", "git lfs pull"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_model_of_another_kind_is_named_for_what_it_is(tmp_path: Path, name: str) -> None:
+    content, advice = OTHERS[name]
+    (tmp_path / name).write_bytes(content)
+    assert advice in refusal(tmp_path / name)
+
+
+def test_an_address_and_a_folder_are_told_apart_from_a_missing_file(tmp_path: Path) -> None:
+    assert "download it first" in refusal(Path("https://example.com/model.onnx"))
+    assert "is a folder" in refusal(tmp_path)
+    assert "no model at" in refusal(tmp_path / "none.onnx")
 
 
 # What is refused before onnxruntime sees it
@@ -220,7 +242,7 @@ def test_answers_that_are_no_probabilities_are_refused(tmp_path: Path, operator:
 
 
 def test_another_number_of_answers_than_of_images_is_refused(tmp_path: Path) -> None:
-    assert "it answers with [(1, 20)]" in refusal(saved(tmp_path, shaped(1, 20)))
+    assert "it answers with (1, 20)" in refusal(saved(tmp_path, shaped(1, 20)))
 
 
 def test_a_network_that_answers_two_images_but_not_more_is_an_error_when_it_is_run(tmp_path: Path) -> None:
@@ -272,10 +294,10 @@ def _field(number: int, content: bytes) -> bytes:
 def test_a_threshold_that_is_none_is_a_model_error(tmp_path: Path, value: str) -> None:
     path = with_metadata(tmp_path, EMBEDDED_PHOTO_MODEL, "unsure_below", value)
     if value == "true":  # JSON's true is a number to Python, and a harmless one
-        assert PhotoModel(path).threshold == 1
+        assert Classifier(path).classify(np.zeros((50, 50, 3), np.uint8)).unsure_below == 1
         return
     with pytest.raises(ModelError, match="unsure_below"):
-        PhotoModel(path)
+        Classifier(path)
 
 
 def test_metadata_that_are_no_text_are_a_model_error(tmp_path: Path) -> None:

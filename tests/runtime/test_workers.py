@@ -26,7 +26,7 @@ from tests.runtime.pictures import encoded, garment
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = [str(path) for path in sorted((ROOT / "samples").glob("*.png"))]
-SCENE = str(ROOT / "samples" / "scenes" / "7-sneaker.jpg")
+PHOTO = str(ROOT / "samples" / "photos" / "shoes-1.jpg")
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 
 
@@ -34,8 +34,8 @@ def facts(result: Result) -> tuple[object, ...]:
     answer = result.prediction
     if answer is None:
         return result.path, str(result.error)
-    arrays = (answer.probabilities, answer.image, answer.mask)
-    return result.path, answer.labels, answer.threshold, *(None if one is None else one.tobytes() for one in arrays)
+    arrays = (answer.probabilities, answer.image, answer.saw)
+    return result.path, answer.model, answer.unsure_below, *(None if one is None else one.tobytes() for one in arrays)
 
 
 def run(*arguments: str, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
@@ -44,7 +44,7 @@ def run(*arguments: str, given: bytes | None = None) -> subprocess.CompletedProc
 
 def test_two_workers_give_the_results_of_one_in_the_same_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "CHUNK", 3)
-    inputs = [*SAMPLES, "missing.png", SCENE, str(Path(__file__)), *reversed(SAMPLES)]
+    inputs = [*SAMPLES, "missing.png", PHOTO, str(Path(__file__)), *reversed(SAMPLES)]
     classifier = Classifier()
     expected = [facts(result) for result in classify_all(classifier, inputs)]
     assert [facts(result) for result in classify_with_workers(classifier, inputs, 2)] == expected

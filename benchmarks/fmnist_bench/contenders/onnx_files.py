@@ -11,7 +11,7 @@ from fmnist_bench.contenders.opened import Opened
 from fmnist_edge import Classifier
 from fmnist_edge.contract import INPUT_NAME, OUTPUT_NAME
 from fmnist_edge.fast_png import read_plain_png
-from fmnist_edge.images import on_dark
+from fmnist_edge.images import on_dark_background
 
 
 def classifier(model: Path, threads: int) -> Opened:
@@ -20,7 +20,7 @@ def classifier(model: Path, threads: int) -> Opened:
     return Opened(
         run=opened.predict,
         run_many=opened.predict,
-        prepare=lambda images: on_dark(images[0])[None] if len(images) == 1 else images,
+        prepare=lambda images: on_dark_background(images[0])[None] if len(images) == 1 else images,
         decode=_decode,
         classify=lambda png: opened.classify(png).label,
     )

@@ -32,7 +32,7 @@ from fmnist_edge.errors import EXIT_FAILED, printable
 
 if TYPE_CHECKING:
     from fmnist_edge.batch import Input, OnAnswer, Result
-    from fmnist_edge.classifier import Classifier, Route
+    from fmnist_edge.classifier import Classifier, Prediction, Route
     from fmnist_edge.cli.output import RowOptions, Tally
     from fmnist_edge.watch import Output
 
@@ -120,9 +120,13 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     from fmnist_edge.image_files import MAX_PIXELS
 
     classifier = Classifier(
-        request.model, threads=request.threads, route=request.route, max_pixels=request.max_pixels or MAX_PIXELS
+        request.model,
+        threads=request.threads,
+        route=request.route,
+        max_pixels=request.max_pixels or MAX_PIXELS,
+        unsure_below=request.min_confidence,
     )
-    saver = _saver(request.explanations, request.min_confidence) if request.explanations else None
+    saver = _saver(request.explanations, classifier.max_pixels) if request.explanations else None
     rows = RowOptions(request.top_k, request.min_confidence, shown_as(request.show, request.output))
     tally = Tally(debug=is_debugging(ctx))
     if request.watched is not None:
@@ -157,11 +161,20 @@ def _results(
     return classify_all(classifier, paths, recursive=recursive, on_skip=skip, on_answer=saver)
 
 
-def _saver(folder: Path, min_confidence: float | None) -> OnAnswer:
-    """Return what draws the explanation of an answer into a folder: shirt.png, shirt-2.png, ..."""
-    from fmnist_edge.explain import ExplanationFolder
+def _saver(folder: Path, max_pixels: int) -> OnAnswer:
+    """Return what draws the explanation of an answer into a folder: shirt.explained.png, shirt-2.explained.png, ..."""
+    from fmnist_edge.atomic import write_atomically
+    from fmnist_edge.explain import explanation
 
-    return ExplanationFolder(folder, min_confidence).save
+    counts: dict[str, int] = {}
+
+    def save(path: str, data: bytes, prediction: Prediction) -> None:
+        stem = "standard-input" if path == STANDARD_INPUT else Path(path).stem
+        counts[stem] = counts.get(stem, 0) + 1
+        name = stem if counts[stem] == 1 else f"{stem}-{counts[stem]}"
+        write_atomically(folder / f"{name}.explained.png", explanation(data, prediction, max_pixels=max_pixels))
+
+    return save
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def verify(model: Path | None, output_format: str) -> None:
 
     results = [run_self_test(path) for path in ([model] if model else [EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL])]
     if output_format == "json":
-        click.echo(json.dumps([result.as_facts() for result in results], indent=1))
+        click.echo(json.dumps([result.as_record() for result in results], indent=1))
     else:
         print_findings([finding for result in results for finding in result.findings()])
     if not all(result.passed for result in results):

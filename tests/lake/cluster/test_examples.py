@@ -39,7 +39,7 @@ def by_name(shown: str) -> dict[str, str]:
 
 
 def test_the_spark_example_labels_as_classify_does(tmp_path: Path) -> None:
-    for path in [*SAMPLES.glob("*.png"), *SAMPLES.glob("scenes/*.jpg")]:
+    for path in [*SAMPLES.glob("*.png"), *SAMPLES.glob("photos/*.jpg")]:
         (tmp_path / path.name).symlink_to(path)
     (tmp_path / "text.txt").write_text("no image")
     shown = run(str(EXAMPLES / "spark_udf.py"), str(tmp_path))
