@@ -9,7 +9,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -79,10 +79,11 @@ _AT_FDCWD: Final = -100  # of Linux's fcntl.h
 _RENAME_EXCHANGE: Final = 2  # of Linux's fs.h
 
 
-def write_folder_atomically(folder: Path, files: dict[str, bytes]) -> None:
+def write_folder_atomically(folder: Path, files: dict[str, bytes], kept: Iterable[str] = ()) -> None:
     """Write `files`, path within the folder to content, as the whole content of `folder`, in one step.
 
-    A folder that is there already is replaced: whether it may be is the caller's to decide. Missing parents are made.
+    A folder that is there already is replaced: whether it may be is the caller's to decide. The files and folders in it
+    that `kept` names are in the new one too. Missing parents are made.
     Raises OutputError, leaving what was there untouched and no debris; what a killed run left is swept by the next.
     """
     target = Path(os.path.realpath(folder))  # a link to a folder stays a link
@@ -92,6 +93,7 @@ def write_folder_atomically(folder: Path, files: dict[str, bytes]) -> None:
             _sweep(target)
             with _staging(target) as staging:
                 _fill(staging / "new", files)
+                _keep(target, staging / "new", kept)
                 _exchange(staging, target)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -142,6 +144,24 @@ def _fill(folder: Path, files: dict[str, bytes]) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+
+
+def _keep(old: Path, new: Path, names: Iterable[str]) -> None:
+    """Link files and whole folders of the old folder into the new one, so that no kill can lose them; or copy them."""
+    for name in names:
+        source, target = old / name, new / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir() and not source.is_symlink():
+            shutil.copytree(source, target, symlinks=True, copy_function=_link)
+        else:
+            _link(source, target)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _exchange(staging: Path, target: Path) -> None:

@@ -1,6 +1,6 @@
 """The deploy kit: models, facts, self-test vectors, example programs and a web page, as path to content.
 
-`build_kit` makes all of it in memory; `atomic_folder` writes it in one step; `kit_check` looks at it later. The files
+`build_kit` makes all of it in memory; `atomic` writes it in one step; `kit_check` looks at it later. The files
 that are copied as they are lie in kit/ beside this module.
 """
 
@@ -15,29 +15,34 @@ import shutil
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from fmnist_edge import __version__
-from fmnist_edge.contract import LABELS, PHOTO_MAX_SIDE
-from fmnist_edge.errors import UsageError
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, MODELS, read_side_json
+from fmnist_edge.contract import INPUT_NAME, LABELS, OUTPUT_NAME, PHOTO_NAME
+from fmnist_edge.errors import ModelError, UsageError
+from fmnist_edge.model_info import (
+    EMBEDDED_CLASSIFIER,
+    EMBEDDED_PHOTO_MODEL,
+    MODELS,
+    read_side_json,
+    sha256_of,
+    side_json_path,
+    vectors_path,
+)
 from fmnist_edge.onnx_reader import operators_of
 from fmnist_edge.self_test import (
     ClassifierVectors,
     PhotoVectors,
     Vectors,
-    expected_probabilities,
     load_vectors,
-    square_images,
 )
-from fmnist_edge.session import session_options
+from fmnist_edge.session import facts_of, kind_of, open_session, session_options
 
 FACTS: Final = "model.json"
 SUMS: Final = "SHA256SUMS"
@@ -47,75 +52,201 @@ OPERATORS: Final = "required_operators.config"
 LABELS_FILE: Final = "labels.json"
 WEB: Final = "web"
 WEB_RUNTIME: Final = f"{WEB}/ort"
-SCHEMA: Final = 1  # of model.json; raised when a key changes its meaning
-_EXAMPLES: Final = Path(__file__).parent / "kit"
+PACKAGE: Final = "onnxruntime-web"
+# The build for wasm alone: the others add WebGPU or WebGL, which this model does not need, and up to 14 MB. In the kit
+# the modules end in .js: not every web server knows .mjs, and browsers refuse a module of an unknown type.
+WEB_FILES: Final = {
+    "ort.wasm.min.mjs": "ort.wasm.min.js",
+    "ort-wasm-simd-threaded.mjs": "ort-wasm-simd-threaded.js",
+    "ort-wasm-simd-threaded.wasm": "ort-wasm-simd-threaded.wasm",
+}
+OLDEST: Final = (1, 23)  # of onnxruntime-web
+WEB_HINT: Final = (
+    "the web page lacks its runtime: run `npm install onnxruntime-web`, then deploy again (or name the package's "
+    "folder with --web-runtime)"
+)
+SCHEMA: Final = 2  # of model.json; raised when a key changes its meaning
+_COPIED: Final = Path(__file__).parent / "kit"
 _SERVICE_WORKER: Final = f"{WEB}/service-worker.js"
 _FILES_MARK: Final = b'const KIT = { version: "", files: {} };'  # where the service worker is told what to keep
-_MODELS: Final = (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL)
+_LICENCE: Final = "LICENSE-fashion-mnist.txt"
+_IMAGES: Final = "images.u8"
 
-# What a program has to do with a picture before it gives it to the photo model: nothing else is left to port.
+# What a program does to a picture before it gives it to the photo model: nothing else is left to port.
 _HOST: Final = {
-    "longest_side": PHOTO_MAX_SIDE,
-    "reduce": "average square blocks of a whole number of pixels, the smallest that brings the long side to the limit",
+    "long_side": [128, 512],
+    "reduce": "reduce larger pictures to a long side in this range with any averaging filter, for example by the "
+    "largest whole factor that leaves 128 pixels; smaller ones stay as they are",
     "orientation": "upright, by the EXIF orientation",
     "transparency": "laid on white",
     "colour": "sRGB, bytes, R G B, row by row from the top",
-    "dataset_images": "28x28 pictures without colour go to the classifier, negated if their edge is light on average",
+    "dataset_images": "pictures of 28x28 pixels go to the classifier: in grey (ITU-R BT.601), transparency laid on "
+    "black, negated if the outermost pixels are light on average",
 }
 
 
+@dataclass(frozen=True)
+class KitModel:
+    """A model file, and what its kit says of it."""
+
+    path: Path
+    name: str
+    """Of the file in the kit: letters, digits, dots, dashes and underscores alone, since it is part of a URL."""
+    facts: dict[str, Any]
+    vectors: Vectors
+
+
+@dataclass(frozen=True)
+class WebRuntime:
+    """The files of one version of onnxruntime-web."""
+
+    version: str
+    files: dict[str, bytes]
+    """File name in the kit to content."""
+
+
 def build_kit(
-    web_runtime: WebRuntime | None = None, *, ort: bool = False, reduced_ops: bool = False
+    web_runtime: WebRuntime | None = None,
+    models: Sequence[Path] = (),
+    *,
+    ort: bool = False,
+    reduced_ops: bool = False,
+    step: Callable[[str], None] = lambda _: None,
 ) -> dict[str, bytes]:
     """Return all files of a kit, path with forward slashes to content; the same arguments give the same bytes.
 
-    `ort` adds the models in onnxruntime's own format (those bytes differ from run to run), `reduced_ops` the list of
-    operators for a small build of onnxruntime. Raises ModelError if the shipped models or vectors are damaged.
+    Each of `models` replaces the embedded model of its kind. `ort` adds the models in onnxruntime's own format (those
+    bytes differ from run to run), `reduced_ops` the list of operators for a small build of onnxruntime. `step` is told
+    what is done next. Raises ModelError if a model, or what lies beside it, is damaged; UsageError if two of `models`
+    are of one kind.
     """
-    files = dict(_example_files())
-    files |= {path.name: path.read_bytes() for path in _shipped()}
+    step("reading the models")
+    classifier, photo = chosen = _chosen(models)
+    files = {path.relative_to(_COPIED).as_posix(): path.read_bytes() for path in _copied()}
+    files |= {model.name: model.path.read_bytes() for model in chosen}
+    cards = {f"{Path(model.name).stem}.md": model.path.with_suffix(".md") for model in chosen}
+    files |= {name: card.read_bytes() for name, card in cards.items() if card.is_file()}
+    files[_LICENCE] = (MODELS / _LICENCE).read_bytes()
     files[LABELS_FILE] = _json(list(LABELS))
-    files[FACTS] = _json(_facts(web_runtime))
-    files |= vector_files(*_MODELS)
+    files[FACTS] = _json(_facts(classifier, photo, web_runtime))
+    files |= _vector_files(classifier, photo)
     if ort:
-        files |= {model.with_suffix(".ort").name: ort_file(model) for model in _MODELS}
+        step("writing the models in onnxruntime's own format")
+        files |= {f"{Path(model.name).stem}.ort": ort_file(model.path) for model in chosen}
     if reduced_ops:
-        files[OPERATORS] = operator_config(_MODELS)
-    files |= {f"{WEB}/{name}": files[name] for name in _needed_by_the_page(files)}
+        step("listing the operators")
+        files[OPERATORS] = operator_config([model.path for model in chosen])
+    files |= {f"{WEB}/{name}": files[name] for name in _needed_by_the_page(files, chosen)}
     if web_runtime is not None:
         files |= {f"{WEB_RUNTIME}/{name}": content for name, content in web_runtime.files.items()}
+    step("computing the digests")
     files[_SERVICE_WORKER] = _with_file_list(files)
     return files | {SUMS: sums_of(files)}
 
 
-def _example_files() -> Iterator[tuple[str, bytes]]:
-    for path in sorted(_EXAMPLES.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            yield path.relative_to(_EXAMPLES).as_posix(), path.read_bytes()
+def _copied() -> list[Path]:
+    return [path for path in sorted(_COPIED.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
 
 
-def _shipped() -> list[Path]:
-    """Return both models, their cards, and the dataset's licence."""
-    return [*_MODELS, *(model.with_suffix(".md") for model in _MODELS), MODELS / "LICENSE-fashion-mnist.txt"]
+def _chosen(models: Sequence[Path]) -> tuple[KitModel, KitModel]:
+    """Return the classifier and the photo model: those given, the embedded ones for the rest."""
+    found: dict[str, KitModel] = {}
+    for path in models:
+        model = _users_model(path)
+        kind = "photo" if isinstance(model.vectors, PhotoVectors) else "classifier"
+        if kind in found:
+            raise UsageError(f"{found[kind].path} and {path} are both a {kind}; a kit holds one of each kind")
+        found[kind] = model
+    classifier = found.get("classifier") or _embedded_model(EMBEDDED_CLASSIFIER)
+    photo = found.get("photo") or _embedded_model(EMBEDDED_PHOTO_MODEL)
+    if classifier.name == photo.name:
+        raise UsageError(f"both models would be named {photo.name} in the kit; rename one of them")
+    return classifier, photo
 
 
-def _facts(web_runtime: WebRuntime | None) -> dict[str, Any]:
+def _embedded_model(path: Path) -> KitModel:
+    return KitModel(path, path.name, read_side_json(path), load_vectors(path))
+
+
+def _users_model(path: Path) -> KitModel:
+    """Return a model that did not come with the package, with what lies beside it or else with what it says itself."""
+    session = open_session(path)
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", path.stem) + ".onnx"
+    digest = sha256_of(path)
+    told = read_side_json(path) if side_json_path(path).is_file() else facts_of(session)
+    facts = {"name": path.stem, "version": "", "unsure_below": 0.0} | told | {"file": name, "sha256": digest}
+    if not vectors_path(path).is_file():
+        return KitModel(path, name, facts, _measured_vectors(session, digest))
+    vectors = load_vectors(path)
+    if vectors.model_sha256 != digest:
+        raise ModelError(f"{vectors_path(path)} was made for another file than {path}; convert again, or move it away")
+    return KitModel(path, name, facts, vectors)
+
+
+def _measured_vectors(session: Any, digest: str) -> Vectors:
+    """Return the embedded model's test pictures with the answers that this model gives to them here."""
+    if kind_of(session) == "photo":
+        vectors = load_vectors(EMBEDDED_PHOTO_MODEL)
+        assert isinstance(vectors, PhotoVectors)
+        rows = [session.run([OUTPUT_NAME], {PHOTO_NAME: photo})[0][0] for photo in vectors.photos]
+    else:
+        vectors = load_vectors(EMBEDDED_CLASSIFIER)
+        assert isinstance(vectors, ClassifierVectors)
+        rows = [session.run([OUTPUT_NAME], {INPUT_NAME: image[None]})[0][0] for image in vectors.images]
+    return replace(vectors, model_sha256=digest, probabilities=np.array(rows, np.float64))
+
+
+def _facts(classifier: KitModel, photo: KitModel, web_runtime: WebRuntime | None) -> dict[str, Any]:
     """Return model.json: what each file is, as the metadata inside it says; browsers cannot read those."""
-    classifier, photo = (read_side_json(model) for model in _MODELS)
     return {
         "kit": SCHEMA,
         "made_by": f"fmnist-edge {__version__}",
         "host": _HOST,
         "web_runtime": None if web_runtime is None else f"{PACKAGE} {web_runtime.version}",
-        "classifier": classifier,
-        "photo": photo,
+        "classifier": classifier.facts,
+        "photo": photo.facts,
     }
 
 
-def _needed_by_the_page(files: dict[str, bytes]) -> list[str]:
+def _vector_files(classifier: KitModel, photo: KitModel) -> dict[str, bytes]:
+    """Return the self-test vectors as one JSON file, and raw bytes that any language can read."""
+    images, photos = classifier.vectors, photo.vectors
+    assert isinstance(images, ClassifierVectors)
+    assert isinstance(photos, PhotoVectors)
+    names = [f"photo-{number}.rgb" for number in range(len(photos.photos))]
+    places = [{"file": name, "shape": list(pixels.shape)} for name, pixels in zip(names, photos.photos, strict=True)]
+    answers = [place | answer for place, answer in zip(places, _answers(photos), strict=True)]
+    index = {
+        "schema": SCHEMA,
+        "note": "all pixels are bytes, row by row from the top; compare probabilities with the tolerance stated",
+        "classifier": {
+            **_origin(classifier),
+            "images": _IMAGES,
+            "shape": list(images.images.shape),
+            "answers": _answers(images),
+        },
+        "photo": {**_origin(photo), "answers": answers},
+    }
+    raw = {name: pixels.tobytes() for name, pixels in zip(names, photos.photos, strict=True)}
+    raw[_IMAGES] = images.images.tobytes()
+    return {VECTORS_FILE: _json(index)} | {f"{VECTORS}/{name}": content for name, content in raw.items()}
+
+
+def _origin(model: KitModel) -> dict[str, Any]:
+    return {"model": model.name, "sha256": model.vectors.model_sha256, "tolerance": model.vectors.tolerance}
+
+
+def _answers(vectors: Vectors) -> list[dict[str, Any]]:
+    return [
+        {"label": LABELS[int(row.argmax())], "probabilities": [float(value) for value in row]}
+        for row in vectors.probabilities
+    ]
+
+
+def _needed_by_the_page(files: dict[str, bytes], models: Iterable[KitModel]) -> list[str]:
     """Return what the web folder holds a second time, since a page can reach nothing outside of it."""
-    photos = [name for name in files if name.startswith(f"{VECTORS}/") and not name.endswith("images.u8")]
-    return [EMBEDDED_PHOTO_MODEL.name, LABELS_FILE, FACTS, *photos]
+    vectors = [name for name in files if name.startswith(f"{VECTORS}/")]
+    return [*(model.name for model in models), LABELS_FILE, FACTS, *vectors]
 
 
 def _with_file_list(files: dict[str, bytes]) -> bytes:
@@ -139,143 +270,10 @@ def _json(content: Any) -> bytes:
     return (json.dumps(content, indent=1) + "\n").encode()
 
 
-_IMAGES: Final = "images.u8"
-_DRAWINGS: Final = "drawings.u8"
-
-
-def vector_files(classifier: Path, photo_model: Path) -> dict[str, bytes]:
-    """Return the vector files of a kit, path to content, made from the vectors beside two model files.
-
-    Raises ModelError if those are missing or damaged.
-    """
-    images, photos = load_vectors(classifier), load_vectors(photo_model)
-    assert isinstance(images, ClassifierVectors)
-    assert isinstance(photos, PhotoVectors)
-    index = {
-        "schema": 1,
-        "note": "all pixels are bytes, row by row from the top; compare with the tolerances stated",
-        "classifier": _classifier_facts(classifier.name, images),
-        "photo": _photo_facts(photo_model.name, photos),
-    }
-    raw = {_photo_name(number): photo.tobytes() for number, photo in enumerate(photos.photos)}
-    raw |= {_IMAGES: images.images.tobytes(), _DRAWINGS: photos.images.tobytes()}
-    return {VECTORS_FILE: (json.dumps(index, indent=1) + "\n").encode()} | {
-        f"{VECTORS}/{name}": raw[name] for name in raw
-    }
-
-
-def read_kit_vectors(folder: Path) -> tuple[ClassifierVectors, PhotoVectors]:
-    """Return the vectors of the kit in `folder`. Raises OSError, or ValueError, KeyError, TypeError if damaged."""
-    index = json.loads((folder / VECTORS_FILE).read_bytes())
-    classifier, photo = index["classifier"], index["photo"]
-    images = (folder / VECTORS / classifier["images"]).read_bytes()
-    drawings = (folder / VECTORS / photo["drawings"]).read_bytes()
-    return (
-        ClassifierVectors(
-            classifier["sha256"],
-            float(classifier["tolerance"]),
-            square_images(images, len(classifier["answers"])),
-            expected_probabilities(classifier["answers"]),
-        ),
-        PhotoVectors(
-            photo["sha256"],
-            float(photo["tolerance"]),
-            int(photo["drawing_tolerance"]["levels"]),
-            float(photo["drawing_tolerance"]["share"]),
-            tuple(_read_photo(folder / VECTORS, entry) for entry in photo["answers"]),
-            square_images(drawings, len(photo["answers"])),
-            expected_probabilities(photo["answers"]),
-        ),
-    )
-
-
-def _read_photo(folder: Path, entry: dict[str, Any]) -> NDArray[np.uint8]:
-    return np.frombuffer((folder / entry["file"]).read_bytes(), np.uint8).reshape(entry["shape"])
-
-
-def _photo_name(number: int) -> str:
-    return f"photo-{number}.rgb"
-
-
-def _classifier_facts(model: str, vectors: ClassifierVectors) -> dict[str, Any]:
-    return {
-        **_general_facts(model, vectors),
-        "images": _IMAGES,
-        "shape": list(vectors.images.shape),
-        "answers": _answers(vectors),
-    }
-
-
-def _photo_facts(model: str, vectors: PhotoVectors) -> dict[str, Any]:
-    places = [{"file": _photo_name(number), "shape": list(photo.shape)} for number, photo in enumerate(vectors.photos)]
-    return {
-        **_general_facts(model, vectors),
-        "drawing_tolerance": {"levels": vectors.levels, "share": vectors.share},
-        "drawings": _DRAWINGS,
-        "shape": list(vectors.images.shape),
-        "answers": [place | answer for place, answer in zip(places, _answers(vectors), strict=True)],
-    }
-
-
-def _general_facts(model: str, vectors: Vectors) -> dict[str, Any]:
-    return {"model": model, "sha256": vectors.model_sha256, "tolerance": vectors.tolerance}
-
-
-def _answers(vectors: Vectors) -> list[dict[str, Any]]:
-    return [
-        {"label": LABELS[int(row.argmax())], "probabilities": [float(value) for value in row]}
-        for row in vectors.probabilities
-    ]
-
-
-_SUM_LINE: Final = re.compile(r"([0-9a-f]{64})  (\S.*)")
-
-
 def sums_of(files: dict[str, bytes]) -> bytes:
     """Return the content of SHA256SUMS for some files, path to content, sorted by path."""
     lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
     return "".join(lines).encode()
-
-
-def parse_sums(content: bytes) -> dict[str, str]:
-    """Return path to SHA-256. Raises ValueError on anything but such lines, or on a path that leads elsewhere."""
-    sums = {}
-    for line in content.decode("utf-8").splitlines():
-        match = _SUM_LINE.fullmatch(line)
-        if match is None or not _stays_inside(match[2]):
-            raise ValueError(f"{SUMS} has the line {line[:100]!r}")
-        sums[match[2]] = match[1]
-    return sums
-
-
-def _stays_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts and "\\" not in name and ":" not in name
-
-
-PACKAGE: Final = "onnxruntime-web"
-# The build for wasm alone: the others add WebGPU or WebGL, which this model does not need, and up to 14 MB. In the kit
-# the modules end in .js: not every web server knows .mjs, and browsers refuse a module of an unknown type.
-WEB_FILES: Final = {
-    "ort.wasm.min.mjs": "ort.wasm.min.js",
-    "ort-wasm-simd-threaded.mjs": "ort-wasm-simd-threaded.js",
-    "ort-wasm-simd-threaded.wasm": "ort-wasm-simd-threaded.wasm",
-}
-# As for Python: older ones run the photo model's quantized convolutions as float.
-OLDEST: Final = (1, 23)
-WEB_HINT: Final = (
-    "the web page lacks its runtime: run `npm install onnxruntime-web`, then deploy again (or name the package's "
-    "folder with --web-runtime)"
-)
-
-
-@dataclass(frozen=True)
-class WebRuntime:
-    """The files of one version of onnxruntime-web."""
-
-    version: str
-    files: dict[str, bytes]
-    """File name in the kit to content."""
 
 
 def find_web_runtime(named: Path | None) -> WebRuntime | None:
@@ -366,8 +364,8 @@ def _saved(model: Path, suffix: str, form: str, level: Any) -> bytes:
 _HEAD: Final = """\
 # For onnxruntime's build script: build.sh --include_ops_by_config required_operators.config ...
 # The form is described at onnxruntime.ai, "Reduced operator config file": domain;opset;operators.
-# First the operators of {files}, as recorded in their metadata;
-# then those that onnxruntime puts in their place when it optimizes the graphs (also in the .ort files).
+# The operators of {files}, and those that onnxruntime puts in their place when it optimizes
+# the graphs (also in the .ort files).
 """
 
 
@@ -378,18 +376,12 @@ def operator_config(models: Iterable[Path]) -> bytes:
     """
     models = list(models)
     needed: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for domain, version, name in (operator for model in models for operator in (*_recorded(model), *_made(model))):
+    for domain, version, name in (operator for model in models for operator in _needed_operators(model)):
         needed[domain, version].add(name)
     lines = [f"{domain};{version};{','.join(sorted(names))}\n" for (domain, version), names in sorted(needed.items())]
     return (_HEAD.format(files=" and ".join(model.name for model in models)) + "".join(lines)).encode()
 
 
-def _recorded(model: Path) -> Iterator[tuple[str, int, str]]:
-    facts = read_side_json(model)
-    for name in facts["operators"]:
-        yield "ai.onnx", int(facts["opset"]), name
-
-
-def _made(model: Path) -> Iterator[tuple[str, int, str]]:
-    for graph in optimized_graphs(model):
+def _needed_operators(model: Path) -> Iterator[tuple[str, int, str]]:
+    for graph in (model.read_bytes(), *optimized_graphs(model)):
         yield from operators_of(graph)

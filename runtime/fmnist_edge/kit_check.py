@@ -8,19 +8,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fmnist_edge.contract import LABELS
 from fmnist_edge.errors import FmnistEdgeError, ModelError, UsageError
-from fmnist_edge.kit import FACTS, LABELS_FILE, SUMS, VECTORS_FILE, WEB_RUNTIME, parse_sums, read_kit_vectors
+from fmnist_edge.kit import FACTS, LABELS_FILE, SUMS, VECTORS, VECTORS_FILE, WEB_RUNTIME
 from fmnist_edge.model_info import sha256_of
-from fmnist_edge.self_test import Vectors, check_model
+from fmnist_edge.self_test import ClassifierVectors, PhotoVectors, Vectors, check_model, expected_probabilities
 
 Finding = tuple[bool, str]
 _KINDS: Final = ("classifier", "photo")
+_SUM_LINE: Final = re.compile(r"([0-9a-f]{64})  (\S.*)")
+_NPM_FOLDER: Final = "node_modules"
+_NPM_FILES: Final = ("package-lock.json", "package.json")
 _SHOWN: Final = 5  # damaged files are named one by one, up to so many
 
 
@@ -77,12 +84,32 @@ def _answer_findings(folder: Path) -> Iterator[Finding]:
     try:
         index = json.loads((folder / VECTORS_FILE).read_bytes())
         classifier, photo_model = (folder / index[kind]["model"] for kind in _KINDS)
-        images, photos = read_kit_vectors(folder)
+        images, photos = _read_vectors(folder / VECTORS, index)
     except (OSError, ValueError, KeyError, TypeError) as error:
         yield False, f"the self-test vectors cannot be read ({error!r})"
         return
     yield from _both_forms(classifier, images)
     yield from _both_forms(photo_model, photos)
+
+
+def _read_vectors(folder: Path, index: dict[str, Any]) -> tuple[ClassifierVectors, PhotoVectors]:
+    """Return the self-test vectors. Raises OSError, or ValueError, KeyError, TypeError if they are damaged."""
+    (images, digest, tolerance), (photos, photo_digest, photo_tolerance) = (
+        (index[kind], index[kind]["sha256"], float(index[kind]["tolerance"])) for kind in _KINDS
+    )
+    pixels = [_pixels(folder / answer["file"], answer["shape"]) for answer in photos["answers"]]
+    return (
+        ClassifierVectors(digest, tolerance, _pixels(folder / images["images"], images["shape"]), _expected(images)),
+        PhotoVectors(photo_digest, photo_tolerance, tuple(pixels), _expected(photos)),
+    )
+
+
+def _pixels(path: Path, shape: list[int]) -> NDArray[np.uint8]:
+    return np.frombuffer(path.read_bytes(), np.uint8).reshape(shape)
+
+
+def _expected(vectors: dict[str, Any]) -> NDArray[np.float64]:
+    return expected_probabilities(vectors["answers"])
 
 
 def _both_forms(model: Path, vectors: Vectors) -> Iterator[Finding]:
@@ -122,24 +149,31 @@ class Differences:
     missing: list[str]
     changed: list[str]
     added: list[str]
+    npm: list[str]
+    """What npm put there: its files, and its folders as a whole; neither ours nor anybody's own work."""
 
 
-def check_replaceable(folder: Path, *, force: bool = False) -> None:
-    """Refuse to write a kit where something else is, or a kit with files of someone's own (unless `force`).
+def check_replaceable(folder: Path, inputs: Sequence[Path] = (), *, overwrite: bool = False) -> list[str]:
+    """Refuse to write a kit where something else is, over an `input`, or over files of someone's own.
 
-    Raises UsageError; nothing is touched.
+    A kit with files of someone's own may be replaced with `overwrite`. Returns what npm put into the folder, to be
+    kept. Raises UsageError; nothing is touched.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder")
+    for path in inputs:
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{path} lies in {folder}, which is replaced as a whole; name another folder")
     if not folder.exists() or not any(folder.iterdir()):
-        return
+        return []
     if not is_kit(folder):
         raise UsageError(f"{folder} is not empty and no kit, so it is left alone; name a new folder")
     found = differences(folder)
     own = [*found.changed, *found.added]
-    if own and not force:
+    if own and not overwrite:
         count = f"{len(own)} file{'s' if len(own) > 1 else ''} changed or added by someone ({own[0]})"
-        raise UsageError(f"{folder} is a kit with {count}; move them away, or lose them with --force")
+        raise UsageError(f"{folder} is a kit with {count}; move them away, or lose them with --overwrite")
+    return found.npm
 
 
 def is_kit(folder: Path) -> bool:
@@ -156,22 +190,30 @@ def differences(folder: Path) -> Differences:
         sums = parse_sums((folder / SUMS).read_bytes())
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot read the list of the kit in {folder} ({error}); deploy again") from error
-    present = _files_in(folder)
+    present, npm = _files_in(folder, sums.keys())
     return Differences(
         len(sums),
         sorted(sums.keys() - present),
         sorted(name for name in sums.keys() & present if _sum(folder / name) != sums[name]),
         sorted(present - sums.keys() - {SUMS}),
+        sorted(npm),
     )
 
 
-def _files_in(folder: Path) -> set[str]:
-    """Return all files and links below a folder, with forward slashes; linked folders are not followed."""
-    found = set()
+def _files_in(folder: Path, listed: Container[str]) -> tuple[set[str], set[str]]:
+    """Return all files and links below a folder, with forward slashes, and apart from them what npm put there.
+
+    Linked folders are not followed; what Python compiled is passed over.
+    """
+    files: set[str] = set()
+    npm: set[str] = set()
     for place, folders, names in os.walk(folder):
         links = [name for name in folders if (Path(place) / name).is_symlink()]
-        found |= {(Path(place) / name).relative_to(folder).as_posix() for name in (*names, *links)}
-    return found
+        for name in (*names, *links, *(name for name in folders if name == _NPM_FOLDER)):
+            path = (Path(place) / name).relative_to(folder).as_posix()
+            (npm if name in (_NPM_FOLDER, *_NPM_FILES) and path not in listed else files).add(path)
+        folders[:] = [name for name in folders if name not in (_NPM_FOLDER, "__pycache__")]
+    return files, npm
 
 
 def _sum(path: Path) -> str | None:
@@ -179,3 +221,19 @@ def _sum(path: Path) -> str | None:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return None
+
+
+def parse_sums(content: bytes) -> dict[str, str]:
+    """Return path to SHA-256. Raises ValueError on anything but such lines, or on a path that leads elsewhere."""
+    sums = {}
+    for line in content.decode("utf-8").splitlines():
+        match = _SUM_LINE.fullmatch(line)
+        if match is None or not _stays_inside(match[2]):
+            raise ValueError(f"{SUMS} has the line {line[:100]!r}")
+        sums[match[2]] = match[1]
+    return sums
+
+
+def _stays_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in name and ":" not in name

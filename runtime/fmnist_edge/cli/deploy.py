@@ -8,13 +8,22 @@ from pathlib import Path
 
 import click
 
-from fmnist_edge.cli.options import common_options, note, print_findings
+from fmnist_edge.cli.options import common_options, note, print_findings, shows_progress
+from fmnist_edge.cli.options import overwrite_option
 from fmnist_edge.errors import GateError
 
 
 @click.command(name="deploy")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--check", is_flag=True, help="Verify the kit in DIR: its files, its models, their answers here.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Another .onnx file for the embedded one of its kind; may be given once for each kind.",
+)
 @click.option("--ort", is_flag=True, help="Add both models in onnxruntime's own format (.ort).")
 @click.option("--reduced-ops", is_flag=True, help="Add the operator list for a small build of onnxruntime.")
 @click.option(
@@ -23,22 +32,31 @@ from fmnist_edge.errors import GateError
     metavar="FOLDER",
     help="Folder of the npm package onnxruntime-web.  [default: looked for, as npm does]",
 )
-@click.option("--force", is_flag=True, help="Replace a kit even if someone changed or added files in it.")
+@overwrite_option
 @common_options
-def command(folder: Path, check: bool, ort: bool, reduced_ops: bool, web_runtime: Path | None, force: bool) -> None:
+def command(
+    folder: Path,
+    check: bool,
+    models: tuple[Path, ...],
+    ort: bool,
+    reduced_ops: bool,
+    web_runtime: Path | None,
+    overwrite: bool,
+) -> None:
     """Write a kit into DIR: the models, labels, cards and self-test vectors, and small programs that run them.
 
     The programs are in Python, in JavaScript for Node, and a web page that works without a network; each runs the
-    self-test and classifies pictures. DIR appears in one step, or not at all. A kit that is there is replaced.
+    self-test and classifies pictures. DIR appears in one step, or not at all. A kit that is there is replaced; what
+    npm installed into it stays.
 
     --check exits with 1 if a file is missing or changed, or if this device gives other answers.
     """
-    if check:
-        if ort or reduced_ops or force or web_runtime:
-            raise click.UsageError("--check writes nothing: all other options have no effect.")
-        _check(folder)
-    else:
-        _deploy(folder, ort, reduced_ops, web_runtime, force)
+    if not check:
+        _deploy(folder, models, ort, reduced_ops, web_runtime, overwrite)
+        return
+    if models or ort or reduced_ops or overwrite or web_runtime:
+        raise click.UsageError("--check writes nothing: all other options have no effect.")
+    _check(folder)
 
 
 def _check(folder: Path) -> None:
@@ -53,16 +71,26 @@ def _check(folder: Path) -> None:
     click.echo("the kit is whole, and this device reproduces its answers")
 
 
-def _deploy(folder: Path, ort: bool, reduced_ops: bool, named: Path | None, force: bool) -> None:
+def _deploy(
+    folder: Path, models: tuple[Path, ...], ort: bool, reduced_ops: bool, named: Path | None, overwrite: bool
+) -> None:
     from fmnist_edge.atomic import write_folder_atomically
     from fmnist_edge.kit import WEB_HINT, build_kit, find_web_runtime
     from fmnist_edge.kit_check import check_replaceable
 
     # A polite kill unwinds as Ctrl-C does, so that the unfinished folder goes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    check_replaceable(folder, force=force)
+    kept = check_replaceable(folder, models, overwrite=overwrite)
+    _say("looking for onnxruntime-web")
     web_runtime = find_web_runtime(named)
-    files = build_kit(web_runtime, ort=ort, reduced_ops=reduced_ops)
-    write_folder_atomically(folder, files)
+    files = build_kit(web_runtime, models, ort=ort, reduced_ops=reduced_ops, step=_say)
+    _say(f"writing {len(files)} files")
+    write_folder_atomically(folder, files, kept)
     click.echo(f"wrote {folder}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
     note(WEB_HINT if web_runtime is None else f"the web page runs on onnxruntime-web {web_runtime.version}")
+
+
+def _say(step: str) -> None:
+    """Tell a person who watches what is being done."""
+    if shows_progress():
+        click.echo(f"{step} ...", err=True)

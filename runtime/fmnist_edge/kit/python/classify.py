@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import tempfile
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-@lru_cache(maxsize=None)
+@cache
 def open_model(kind: str) -> Any:
     """Return a session for the "classifier" (28x28 images) or the "photo" model (any picture)."""
     path = str(KIT / FACTS[kind]["file"])

@@ -1,18 +1,21 @@
-// The page: takes a picture, shows the answer.
+// The page: takes a picture or the camera, shows the answer.
 
+import { Camera, advice } from "./camera.js";
 import { Classifier } from "./classifier.js";
-import { decode, paint, paintPixels } from "./picture.js";
+import { decode, fromPixels, paint, paintMap, reduce } from "./picture.js";
 import { loadVectors, selfTest } from "./vectors.js";
 
 const at = (id) => document.getElementById(id);
 const json = async (path) => (await fetch(path)).json();
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
-const [labels, { host, photo: model }] = await Promise.all([json("labels.json"), json("model.json")]);
-const classifier = new Classifier(model.file, (received) => {
-  at("detail").textContent = `${(received / 1e6).toFixed(1)} MB of the model and its runtime are here`;
+const [labels, facts] = await Promise.all([json("labels.json"), json("model.json")]);
+const models = { classifier: facts.classifier.file, photo: facts.photo.file };
+const classifier = new Classifier(models, (received) => {
+  at("detail").textContent = `${(received / 1e6).toFixed(1)} MB of the models and their runtime are here`;
 });
-let newest = 0; // the number of the picture that was given last; answers to earlier ones are not shown
+const camera = new Camera(at("video"), () => noCamera({ message: "it was disconnected" }));
+let newest = 0; // the number of what was given last; answers to what came earlier are not shown
 
 const bars = labels.map((label) => {
   const row = at("bars").appendChild(document.createElement("li"));
@@ -26,9 +29,15 @@ const bars = labels.map((label) => {
   return { row, fill, value: parts[2] };
 });
 
-/** Show two lines; a screen reader hears those of a kind ("sure", "unsure", "failed", "idle"), not mere progress. */
+/** What the page shows: "empty", a "picture", or the camera "live". */
+function setMode(mode) {
+  document.body.dataset.mode = mode;
+  if (mode !== "live") camera.stop();
+}
+
+/** Show two lines; a screen reader hears those of a kind ("sure", "unsure", "failed", "idle"), not progress or a live camera. */
 function say(label, detail, kind = "busy") {
-  at("status").ariaBusy = String(kind === "busy");
+  at("status").ariaBusy = String(kind === "busy" || kind.startsWith("live"));
   at("label").textContent = label;
   at("detail").textContent = detail;
   at("status").className = `status ${kind}`;
@@ -38,65 +47,173 @@ function say(label, detail, kind = "busy") {
 async function takeFile(file) {
   if (!file) return;
   const mine = ++newest;
+  clear();
   say("Looking …", "");
   try {
-    const picture = await decode(file, host.longest_side);
+    const picture = await decode(file);
     if (mine === newest) await takePicture(picture);
   } catch {
-    if (mine === newest) fail(`${file.name || "It"} is no picture that this browser can read. Try a JPEG or PNG.`);
+    if (mine === newest) fail("That did not work", `${file.name || "It"} is no picture that this browser can read. Try a JPEG or PNG.`);
   }
 }
 
-/** Classify decoded pixels and show the answer. */
+/** Classify a picture { source, width, height } and show the answer. */
 async function takePicture(picture) {
   const mine = ++newest;
+  clear();
+  setMode("picture");
+  setShape(picture);
   paint(at("picture"), picture);
-  at("picture").hidden = false;
-  at("invitation").hidden = true;
   say("Looking …", "");
   try {
-    const answer = await classifier.classify(picture);
-    if (mine === newest) show(picture, answer);
+    const answer = await classifier.classify(reduce(picture, facts.host.long_side[0]));
+    if (mine !== newest) return;
+    showBars(answer);
+    showMap(answer);
+    at("picture").ariaLabel = `Your picture${answer.saw ? ", with what the answer rests on coloured" : ""}`;
+    const took = `took ${Math.round(answer.milliseconds)} ms`;
+    say(...named(answer, took));
   } catch (error) {
-    if (mine === newest) fail(error.message);
+    if (mine === newest) fail("That did not work", error.message);
   }
 }
 
-function show(picture, { probabilities, image, mask, milliseconds }) {
+/** The label and the line below it; the kind tells whether the model is sure. */
+function named({ kind, probabilities }, measured) {
   const confidence = Math.max(...probabilities);
-  const best = probabilities.indexOf(confidence);
-  const unsure = confidence < model.unsure_below;
-  paint(at("picture"), picture, mask);
-  at("picture").ariaLabel = "Your picture, with the outline of what the model found";
-  paintPixels(at("seen"), image, 1, 28, 28);
-  at("seen").ariaLabel = "What the model saw: the garment in 28 by 28 grey pixels";
-  const facts = `${percent(confidence)} · took ${Math.round(milliseconds)} ms`;
-  if (unsure) say("unsure", `Best guess: ${labels[best]}, ${facts}`, "unsure");
-  else say(labels[best], facts, "sure");
+  const best = labels[probabilities.indexOf(confidence)];
+  const line = `${percent(confidence)} · ${measured}`;
+  return confidence < (facts[kind].unsure_below ?? 0) ? ["unsure", `Best guess: ${best}, ${line}`, "unsure"] : [best, line, "sure"];
+}
+
+function showBars({ probabilities }) {
+  const best = probabilities.indexOf(Math.max(...probabilities));
   bars.forEach(({ row, fill, value }, index) => {
     row.classList.toggle("best", index === best);
-    fill.style.width = `${100 * probabilities[index]}%`;
+    fill.style.transform = `scaleX(${probabilities[index]})`;
     value.textContent = percent(probabilities[index]);
   });
 }
 
-function fail(message) {
-  say("That did not work", message, "failed");
+function showMap({ saw }) {
+  at("map").hidden = !saw;
+  if (saw) paintMap(at("map"), saw);
+}
+
+/** Take the former picture and its answer away. */
+function clear() {
+  at("map").hidden = true;
+  at("picture").ariaLabel = "Your picture";
+  bars.forEach(({ row, fill, value }) => {
+    row.classList.remove("best");
+    fill.style.transform = "scaleX(0)";
+    value.textContent = "";
+  });
+}
+
+function fail(label, message) {
+  clear();
+  setMode("empty");
+  say(label, message, "failed");
+}
+
+const setShape = ({ width, height }) => at("frame").style.setProperty("--shape", width / height);
+
+async function startCamera(deviceId) {
+  if (!Camera.isAvailable) {
+    if (matchMedia("(pointer: coarse)").matches) return at("photo").click();
+    return fail("No camera", "Browsers give the camera to pages from https or localhost alone: choose a picture instead.");
+  }
+  const mine = ++newest;
+  clear();
+  setMode("empty");
+  say("Starting the camera …", "");
+  try {
+    await camera.start(deviceId);
+    if (mine !== newest) return;
+    setMode("live");
+    await offerCameraTools();
+    await watch(mine);
+  } catch (error) {
+    if (mine === newest) noCamera(error);
+  }
+}
+
+function noCamera(error) {
+  newest++;
+  fail("No camera", advice(error));
+}
+
+async function offerCameraTools() {
+  const { cameras, current } = await camera.list();
+  at("cameras").replaceChildren(...cameras.map(({ id, name }) => new Option(name, id, false, id === current)));
+  at("cameras").hidden = cameras.length < 2;
+  at("torch").hidden = !camera.hasTorch;
+  at("torch").ariaPressed = "false";
+  at("frame").classList.toggle("mirrored", camera.looksAtUser);
+}
+
+/** Classify one frame after the other until something else is wanted; what is shown is the mean with the frames before. */
+async function watch(mine) {
+  let mean;
+  const times = [];
+  for (let picture; (picture = await camera.frame()); ) {
+    const answer = await classifier.classify(reduce(picture, facts.host.long_side[0]));
+    if (mine !== newest) return;
+    mean = answer.probabilities.map((p, n) => (p + (mean?.[n] ?? p)) / 2);
+    times.push(performance.now());
+    if (times.length > 11) times.shift();
+    const rate = (1000 * (times.length - 1)) / (times.at(-1) - times[0]);
+    setShape(picture);
+    showBars({ probabilities: mean });
+    showMap(answer);
+    const [label, detail, kind] = named({ ...answer, probabilities: mean }, rate ? `${Math.round(rate)} a second` : "");
+    say(label, detail, `live ${kind}`);
+  }
+}
+
+/** Keep what the camera sees now, and classify that. */
+function takeStill() {
+  if (!camera.isOn || document.body.dataset.mode !== "live") return;
+  const { videoWidth: width, videoHeight: height } = at("video");
+  const source = new OffscreenCanvas(width, height);
+  source.getContext("2d").drawImage(at("video"), 0, 0);
+  at("frame").classList.remove("mirrored");
+  takePicture({ source, width, height });
+}
+
+function stop() {
+  newest++;
+  clear();
+  setMode("empty");
+  say("No picture yet", "The model knows these ten kinds:", "idle");
 }
 
 function connectInputs() {
-  for (const [button, input] of [["take", "camera"], ["choose", "file"]]) {
-    at(button).addEventListener("click", () => at(input).click());
-    at(input).addEventListener("change", () => {
-      takeFile(at(input).files[0]);
-      at(input).value = ""; // so that the same file can be chosen again
+  at("choose").addEventListener("click", () => at("file").click());
+  at("camera").addEventListener("click", () => startCamera());
+  at("cameras").addEventListener("change", () => startCamera(at("cameras").value));
+  at("still").addEventListener("click", takeStill);
+  at("video").addEventListener("click", takeStill);
+  at("stop").addEventListener("click", stop);
+  at("torch").addEventListener("click", async () => {
+    const on = at("torch").ariaPressed !== "true";
+    await camera.setTorch(on);
+    at("torch").ariaPressed = String(on);
+  });
+  at("show-map").addEventListener("change", () => document.body.classList.toggle("no-map", !at("show-map").checked));
+  for (const input of [at("file"), at("photo")]) {
+    input.addEventListener("change", () => {
+      takeFile(input.files[0]);
+      input.value = ""; // so that the same file can be chosen again
     });
   }
+  addEventListener("visibilitychange", () => document.hidden && document.body.dataset.mode === "live" && stop());
   addEventListener("paste", (event) => takeFile(event.clipboardData.files[0]));
   for (const [name, over] of [["dragover", true], ["dragleave", false], ["drop", false]]) {
     addEventListener(name, (event) => {
       event.preventDefault();
-      at("drop").classList.toggle("over", over);
+      at("stage").classList.toggle("over", over);
       if (name === "drop") takeFile(event.dataTransfer.files[0]);
     });
   }
@@ -104,12 +221,12 @@ function connectInputs() {
 
 async function offerSamples() {
   const vectors = await loadVectors();
-  vectors.photos.slice(0, 5).forEach(({ picture }, index) => {
+  vectors.photo.pictures.slice(0, 5).forEach(({ pixels }, index) => {
     const button = at("samples").appendChild(document.createElement("button"));
     button.type = "button";
     button.ariaLabel = `Sample ${index + 1}`;
-    paintPixels(button.appendChild(document.createElement("canvas")), picture.rgb, 3, picture.width, picture.height);
-    button.addEventListener("click", () => takePicture(picture));
+    paint(button.appendChild(document.createElement("canvas")), fromPixels(pixels));
+    button.addEventListener("click", () => takePicture(fromPixels(pixels)));
   });
   at("samples").hidden = false;
   at("test").addEventListener("click", async () => {
@@ -125,19 +242,16 @@ async function keepForOffline() {
   at("offline").textContent = "Kept on this device: works without a network from now on.";
 }
 
-at("model").textContent = `${model.name} ${model.version}`;
-const measured = model.measured["validation photos"];
-if (measured) {
-  const share = percent(measured.accuracy);
-  at("measured").textContent = `Of ${measured.images} photos that it was not trained on, it named ${share} rightly.`;
-}
+at("model").textContent = `${facts.photo.name} ${facts.photo.version}`;
+if (!Camera.isAvailable && matchMedia("(pointer: coarse)").matches) at("camera").textContent = "Take a photo";
+clear();
 say("Getting ready …", "");
 connectInputs();
 offerSamples();
 keepForOffline().catch((error) => (at("offline").textContent = `Not kept for use without a network: ${error.message}`));
 try {
   await classifier.ready;
-  if (newest === 0) say("No picture yet", "The model knows these ten kinds:", "idle");
+  if (newest === 0) stop();
 } catch (error) {
-  fail(error.message);
+  fail("That did not work", error.message);
 }

@@ -1,107 +1,94 @@
-// From a file to the pixels that the model takes, and from its answer back to a picture.
+// From any picture to the pixels that the models take, and from an answer back to a picture.
 
-const ROWS = 64; // of the reduced picture at a time: a phone's canvas cannot hold a whole large photo
-const SHOWN = 640; // pixels of the long side of the picture on the page
+const SHOWN = 960; // pixels of the long side of the picture on the page
+const DATASET_SIDE = 28; // pixels: pictures of this size are the dataset's own
 
-/**
- * Decode a picture as { rgb, width, height }: upright, sRGB, on white, its long side at most `longest` pixels.
- * Larger ones are averaged in square blocks of whole pixels, as fmnist-edge does; browsers' own scaling differs.
- */
-export async function decode(blob, longest) {
+export const isOfDataset = ({ width, height }) => width === DATASET_SIDE && height === DATASET_SIDE;
+
+/** Decode a file as { source, width, height }, upright. Rejects what is no picture. */
+export async function decode(blob) {
   const url = URL.createObjectURL(blob);
   try {
-    const image = new Image();
-    image.src = url;
-    await image.decode();
-    if (image.naturalWidth === 0 || image.naturalHeight === 0) throw new Error("it has no size");
-    return reduce(image, image.naturalWidth, image.naturalHeight, longest);
+    const source = new Image();
+    source.src = url;
+    await source.decode();
+    if (source.naturalWidth === 0 || source.naturalHeight === 0) throw new Error("it has no size");
+    return { source, width: source.naturalWidth, height: source.naturalHeight };
   } finally {
     URL.revokeObjectURL(url);
   }
 }
 
-function reduce(image, fullWidth, fullHeight, longest) {
-  const factor = Math.ceil(Math.max(fullWidth, fullHeight) / longest);
-  const width = Math.ceil(fullWidth / factor);
-  const height = Math.ceil(fullHeight / factor);
+const surfaces = new Map(); // one canvas for each size that a camera's frames pass through
+
+function surface(width, height) {
+  const key = `${width}x${height}`;
+  if (!surfaces.has(key)) {
+    if (surfaces.size > 16) surfaces.clear();
+    surfaces.set(key, new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true }));
+  }
+  return surfaces.get(key);
+}
+
+/**
+ * Return a picture's pixels as { rgb, width, height }, its long side below twice `least` pixels.
+ * Each step halves it: there, every browser's bilinear filter averages whole blocks of 2 x 2 pixels.
+ */
+export function reduce({ source, width, height }, least) {
+  const ground = isOfDataset({ width, height }) ? "#000" : "#fff";
+  let context;
+  do {
+    if (Math.max(width, height) >= 2 * least) [width, height] = [width, height].map((side) => Math.max(1, Math.round(side / 2)));
+    context = surface(width, height);
+    context.fillStyle = ground;
+    context.fillRect(0, 0, width, height);
+    context.drawImage(source, 0, 0, width, height);
+    source = context.canvas;
+  } while (Math.max(width, height) >= 2 * least);
+  const { data } = context.getImageData(0, 0, width, height);
   const rgb = new Uint8Array(width * height * 3);
-  const strip = new OffscreenCanvas(fullWidth, ROWS * factor).getContext("2d", { willReadFrequently: true });
-  for (let top = 0; top < height; top += ROWS) {
-    const rows = Math.min(ROWS * factor, fullHeight - top * factor);
-    strip.fillStyle = "#fff";
-    strip.fillRect(0, 0, fullWidth, rows);
-    strip.drawImage(image, 0, top * factor, fullWidth, rows, 0, 0, fullWidth, rows);
-    const { data } = strip.getImageData(0, 0, fullWidth, rows);
-    average(data, fullWidth, rows, factor, rgb.subarray(top * width * 3));
+  for (let from = 0, to = 0; from < data.length; from += 4) {
+    rgb[to++] = data[from];
+    rgb[to++] = data[from + 1];
+    rgb[to++] = data[from + 2];
   }
   return { rgb, width, height };
 }
 
-/** Average blocks of `factor` x `factor` RGBA pixels into RGB; those at the edges may be smaller. */
-function average(rgba, width, height, factor, rgb) {
-  let to = 0;
-  for (let top = 0; top < height; top += factor) {
-    for (let left = 0; left < width; left += factor) {
-      const bottom = Math.min(top + factor, height);
-      const right = Math.min(left + factor, width);
-      const sums = [0, 0, 0];
-      for (let y = top; y < bottom; y++) {
-        for (let at = 4 * (y * width + left), end = 4 * (y * width + right); at < end; at += 4) {
-          sums[0] += rgba[at];
-          sums[1] += rgba[at + 1];
-          sums[2] += rgba[at + 2];
-        }
-      }
-      const count = (bottom - top) * (right - left);
-      for (const sum of sums) rgb[to++] = Math.round(sum / count);
-    }
-  }
+/** A 28x28 picture as the classifier takes it: grey (ITU-R BT.601), negated if its outermost pixels are light on average. */
+export function toDataset({ rgb }) {
+  const grey = (at) => (19595 * rgb[3 * at] + 38470 * rgb[3 * at + 1] + 7471 * rgb[3 * at + 2] + 32768) >> 16;
+  const image = Uint8Array.from({ length: rgb.length / 3 }, (_, at) => grey(at));
+  const side = DATASET_SIDE;
+  const edge = image.filter((_, at) => at < side || at >= side * (side - 1) || at % side === 0 || at % side === side - 1);
+  const mean = edge.reduce((sum, level) => sum + level, 0) / edge.length;
+  return mean > 127.5 ? image.map((level) => 255 - level) : image;
 }
 
-/** Draw a picture on a canvas; with a mask (96x96 bytes over all of it), draw the edge of the garment on it. */
-export function paint(canvas, { rgb, width, height }, mask) {
-  const scale = SHOWN / Math.max(width, height);
+/** Draw a picture on a canvas of its shape. */
+export function paint(canvas, { source, width, height }) {
+  const scale = Math.min(1, SHOWN / Math.max(width, height));
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.imageSmoothingEnabled = scale < 4;
+  const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
-  context.drawImage(toCanvas(rgb, 3, width, height), 0, 0, canvas.width, canvas.height);
-  if (mask?.some((level) => level > 0)) outline(context, mask);
+  context.drawImage(source, 0, 0, canvas.width, canvas.height);
 }
 
-function outline(context, mask) {
-  const { width, height } = context.canvas;
-  const side = Math.sqrt(mask.length);
-  const smooth = new OffscreenCanvas(width, height).getContext("2d");
-  smooth.drawImage(toCanvas(mask, 1, side, side), 0, 0, width, height);
-  const inside = smooth.getImageData(0, 0, width, height).data;
-  const isInside = (x, y) => x >= 0 && y >= 0 && x < width && y < height && inside[4 * (y * width + x)] > 127;
-  const picture = context.getImageData(0, 0, width, height);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      if (!isInside(x, y)) continue;
-      if (isInside(x - 3, y) && isInside(x + 3, y) && isInside(x, y - 3) && isInside(x, y + 3)) continue;
-      picture.data.set([255, 0, 200], 4 * (y * width + x));
-    }
-  }
-  context.putImageData(picture, 0, 0);
+/** Draw what an answer rests on, 0..1, in clear to strong colour; the page lays it over the whole picture. */
+export function paintMap(canvas, { data, rows, columns }) {
+  const image = new ImageData(columns, rows);
+  data.forEach((level, at) => image.data.set([255, 40 + 180 * level, 0, 170 * level], 4 * at));
+  canvas.width = columns;
+  canvas.height = rows;
+  canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
-/** Draw grey pixels, or RGB ones, as they are. */
-export function paintPixels(canvas, bytes, channels, width, height) {
-  canvas.width = width;
-  canvas.height = height;
-  canvas.getContext("2d").drawImage(toCanvas(bytes, channels, width, height), 0, 0);
-}
-
-function toCanvas(bytes, channels, width, height) {
-  const rgba = new Uint8ClampedArray(4 * width * height);
-  for (let at = 0; at < width * height; at++) {
-    for (let channel = 0; channel < 3; channel++) rgba[4 * at + channel] = bytes[channels * at + (channel % channels)];
-    rgba[4 * at + 3] = 255;
-  }
-  const canvas = new OffscreenCanvas(width, height);
-  canvas.getContext("2d").putImageData(new ImageData(rgba, width, height), 0, 0);
-  return canvas;
+/** Raw RGB pixels as a picture. */
+export function fromPixels({ rgb, width, height }) {
+  const rgba = new Uint8ClampedArray(4 * width * height).fill(255);
+  for (let at = 0; at < width * height; at++) rgba.set(rgb.subarray(3 * at, 3 * at + 3), 4 * at);
+  const source = new OffscreenCanvas(width, height);
+  source.getContext("2d").putImageData(new ImageData(rgba, width, height), 0, 0);
+  return { source, width, height };
 }

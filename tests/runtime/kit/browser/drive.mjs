@@ -22,26 +22,33 @@ await give(page, "drop", "notes.txt", "text/plain", Buffer.from("no picture"));
 found.text = await answer(page);
 await give(page, "paste", "image.png", "image/jpeg", await readFile(pictures[0]));
 found.pasted = await answer(page);
+await page.uncheck("#show-map");
+found.withoutMap = await answer(page);
 
 // The keyboard alone, from the top of a fresh page.
 await page.reload();
 await ready(page);
 await page.waitForSelector("#samples button:nth-of-type(5)");
+const focused = () => page.evaluate(() => document.activeElement.ariaLabel || document.activeElement.id);
 await page.keyboard.press("Tab");
+found.focused = [await focused()];
+await page.keyboard.press("Tab");
+found.focused.push(await focused());
 const chooser = page.waitForEvent("filechooser");
-found.focused = [await page.evaluate(() => document.activeElement.id)];
 await page.keyboard.press("Enter");
 await (await chooser).setFiles(pictures[1]);
 found.chosen = await answer(page);
 await page.keyboard.press("Tab");
-found.focused.push(await page.evaluate(() => document.activeElement.ariaLabel));
+found.focused.push(await focused());
 await page.keyboard.press("Space");
 found.sample = await answer(page);
 for (let presses = 0; presses < 5; presses++) await page.keyboard.press("Tab");
+found.focused.push(await focused());
+await page.keyboard.press("Tab");
 await page.keyboard.press("Enter"); // opens the details
 await page.keyboard.press("Tab");
 await page.keyboard.press("Tab");
-found.focused.push(await page.evaluate(() => document.activeElement.id));
+found.focused.push(await focused());
 found.outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
 await page.keyboard.press("Enter");
 await page.waitForFunction(() => document.getElementById("verdict").textContent.includes("measured"));

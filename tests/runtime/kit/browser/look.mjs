@@ -1,34 +1,49 @@
-// Looks at the page in both sizes and both colour schemes: node look.mjs URL PICTURE FOLDER
+// Looks at each state of the page in all sizes and both colour schemes: node look.mjs URL PICTURE CAMERA_FILE FOLDER
 // Writes screenshots into FOLDER and prints measures of the layout as JSON.
 
 import { readFile } from "node:fs/promises";
 
 import { SIZES, answer, give, launch, openPage, ready } from "./page.mjs";
 
-const [url, picture, folder] = process.argv.slice(2);
-const browser = await launch();
+const [url, picture, cameraFile, folder] = process.argv.slice(2);
+const browser = await launch(cameraFile);
 const found = {};
+
+const STATES = {
+  empty: async () => {},
+  picture: async (page) => {
+    await give(page, "drop", picture, "image/jpeg", await readFile(picture));
+    await answer(page);
+  },
+  failed: async (page) => {
+    await give(page, "drop", "notes.txt", "text/plain", Buffer.from("no picture"));
+    await answer(page);
+  },
+  live: async (page) => {
+    await page.click("#camera");
+    await page.waitForFunction(() => document.getElementById("detail").textContent.includes("a second"));
+  },
+};
+
 for (const [size, options] of Object.entries(SIZES)) {
   for (const colorScheme of ["light", "dark"]) {
     const { page, context } = await openPage(browser, { ...options, colorScheme });
     await page.goto(url);
     await ready(page);
     await page.waitForSelector("#samples button:nth-of-type(5)");
-    await page.screenshot({ path: `${folder}/${size}-${colorScheme}-empty.png` });
-    await give(page, "drop", picture, "image/jpeg", await readFile(picture));
-    await answer(page);
-    await page.waitForFunction(() => document.getAnimations().length === 0);
-    await page.screenshot({ path: `${folder}/${size}-${colorScheme}.png` });
-    found[`${size} ${colorScheme}`] = await page.evaluate(measure);
-    await page.setViewportSize({ width: 320, height: 640 }); // the narrowest that must not scroll sideways (WCAG 1.4.10)
-    found[`${size} ${colorScheme}`].narrow = await page.evaluate(() => document.documentElement.scrollWidth);
+    for (const [state, enter] of Object.entries(STATES)) {
+      await enter(page);
+      if (state !== "live") await page.waitForFunction(() => document.getAnimations().length === 0);
+      await page.screenshot({ path: `${folder}/${size}-${colorScheme}-${state}.png` });
+      found[`${size} ${colorScheme} ${state}`] = await page.evaluate(measure);
+    }
     await context.close();
   }
 }
 console.log(JSON.stringify(found));
 await browser.close();
 
-/** In the page: overflow, whether the answer is in sight, sizes of buttons, and the least contrast of any text. */
+/** In the page: overflow, cut texts, what of the answer is in sight, sizes of buttons, and the least contrast of any text. */
 function measure() {
   const isShown = (element) => element.getClientRects().length > 0;
   const luminance = (colour) => {
@@ -49,14 +64,18 @@ function measure() {
   const texts = [...document.body.querySelectorAll("*")].filter((element) => hasText(element) && isShown(element));
   const worst = texts.map((element) => [contrast(element), element.textContent.slice(0, 40)]).sort((a, b) => a[0] - b[0])[0];
   document.querySelector("details").open = false;
-  const buttons = [...document.querySelectorAll("button")].filter(isShown).map((button) => button.getBoundingClientRect());
-  const label = document.getElementById("label").getBoundingClientRect();
+  const buttons = [...document.querySelectorAll("button, select")].filter(isShown);
+  const boxes = buttons.map((button) => button.getBoundingClientRect());
+  const bottom = (id) => document.getElementById(id).getBoundingClientRect().bottom;
+  const row = document.querySelector(".buttons").getBoundingClientRect();
   return {
     overflow: document.documentElement.scrollWidth - innerWidth,
-    labelBottom: label.bottom,
-    height: innerHeight,
-    smallestButton: Math.min(...buttons.map(({ width, height }) => Math.min(width, height))),
-    camera: isShown(document.getElementById("take")) && document.getElementById("camera").getAttribute("capture"),
+    cut: buttons.filter((button) => button.scrollWidth > button.clientWidth + 1).map((button) => button.textContent),
+    outside: boxes.filter(({ left, right }) => left < 0 || right > innerWidth).length,
+    labelBottom: bottom("label"),
+    barsBottom: bottom("bars"),
+    visibleBottom: getComputedStyle(document.querySelector(".buttons")).position === "fixed" ? row.top : innerHeight,
+    smallestButton: Math.min(...boxes.map(({ width, height }) => Math.min(width, height))),
     worst,
   };
 }

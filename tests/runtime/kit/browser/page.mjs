@@ -4,13 +4,20 @@ import { createRequire } from "node:module";
 
 const { chromium } = createRequire(`${process.env.NODE_MODULES}/`)("playwright-core");
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
+const touch = { hasTouch: true, isMobile: true };
 
 export const SIZES = {
-  phone: { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 },
+  narrow: { viewport: { width: 320, height: 640 }, ...touch, deviceScaleFactor: 2 },
+  phone: { viewport: { width: 360, height: 740 }, ...touch, deviceScaleFactor: 2 },
   desktop: { viewport: { width: 1280, height: 800 } },
 };
 
-export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM, args: FLAGS });
+/** Start Chromium, with two fake cameras, or with one that shows a Y4M file. */
+export const launch = (cameraFile) => {
+  const fake = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream=device-count=2,fps=30"];
+  if (cameraFile) fake.push(`--use-file-for-fake-video-capture=${cameraFile}`);
+  return chromium.launch({ executablePath: process.env.CHROMIUM, args: [...FLAGS, ...fake] });
+};
 
 /** Open a page and note what it logs, what fails, and every address that it asks for. */
 export async function openPage(browser, options = SIZES.desktop) {
@@ -27,16 +34,17 @@ export const ready = (page) => page.waitForSelector(".status.idle");
 
 /** Give a file to the page as a mouse ("drop") or the clipboard ("paste") does. */
 export async function give(page, how, name, type, content) {
-  const bytes = [...content];
+  const bytes = content.toString("base64");
   await page.evaluate(
     ({ how, name, type, bytes }) => {
       const transfer = new DataTransfer();
-      transfer.items.add(new File([new Uint8Array(bytes)], name, { type }));
+      const content = Uint8Array.from(atob(bytes), (character) => character.charCodeAt(0));
+      transfer.items.add(new File([content], name, { type }));
       const event =
         how === "drop"
           ? new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: transfer })
           : new ClipboardEvent("paste", { bubbles: true, clipboardData: transfer });
-      document.getElementById("drop").dispatchEvent(event);
+      document.getElementById("stage").dispatchEvent(event);
     },
     { how, name, type, bytes },
   );
@@ -44,18 +52,17 @@ export async function give(page, how, name, type, content) {
 
 /** Wait for the answer to what was given last, and return what the page shows of it. */
 export async function answer(page) {
-  await page.waitForSelector(".status.sure, .status.unsure, .status.failed");
+  await page.waitForSelector(".status:is(.sure, .unsure, .failed):not(.live)");
   return page.evaluate(() => {
-    const copy = new OffscreenCanvas(28, 28).getContext("2d", { willReadFrequently: true });
-    copy.drawImage(document.getElementById("seen"), 0, 0);
-    const pixels = copy.getImageData(0, 0, 28, 28).data;
+    const shown = (id) => document.getElementById(id).getClientRects().length > 0;
+    const map = document.getElementById("map");
     return {
       label: document.getElementById("label").textContent,
       detail: document.getElementById("detail").textContent,
       probabilities: [...document.querySelectorAll("#bars .value")].map((value) => parseFloat(value.textContent) / 100),
       best: document.querySelector("#bars .best .name")?.textContent,
-      seen: [...pixels].filter((_, at) => at % 4 === 0),
-      outlined: document.getElementById("picture").ariaLabel,
+      picture: shown("picture"),
+      map: shown("map") ? [map.height, map.width] : null,
     };
   });
 }
