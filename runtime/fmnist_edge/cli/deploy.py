@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from fmnist_edge.cli.options import common_options, note, print_findings, shows_progress
-from fmnist_edge.cli.options import overwrite_option
+from fmnist_edge.cli.options import common_options, note, overwrite_option, print_findings, shows_progress
 from fmnist_edge.errors import GateError
 
 

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from fmnist_edge.kit import SUMS, sums_of
@@ -83,19 +82,13 @@ def change_json(path: Path, change: Callable[[dict[str, object]], object]) -> No
 
 def test_other_answers_are_found_even_if_the_sums_say_otherwise(mine: Path) -> None:
     def shift(vectors: dict) -> None:  # type: ignore[type-arg]
-        vectors["photo"]["answers"][2]["probabilities"][0] += 0.011
+        vectors["photo"]["answers"][2]["probabilities"][0] += 0.2
 
     change_json(mine / "vectors" / "vectors.json", shift)
     resum(mine)
-    assert failures(mine) == ["largest difference of a probability 0.011 (at most 0.01)"]
-
-
-def test_other_drawings_are_found_even_if_the_sums_say_otherwise(mine: Path) -> None:
-    drawings = np.fromfile(mine / "vectors" / "drawings.u8", np.uint8)
-    drawings[:5] ^= 2
-    drawings.tofile(mine / "vectors" / "drawings.u8")
-    resum(mine)
-    assert failures(mine) == ["drawings: 5 pixels off by more than 1 level (at most 4)"]
+    found = failures(mine)
+    assert len(found) == 1
+    assert found[0].startswith("largest difference of a probability 0.2 (at most ")
 
 
 def test_labels_in_another_order_are_found_even_if_the_sums_say_otherwise(mine: Path) -> None:
@@ -111,12 +104,13 @@ def test_damage_of_any_kind_is_a_finding_and_no_traceback(mine: Path, name: str)
     assert f"{name} is not the file that was deployed" in failures(mine)
 
 
-def test_files_of_someones_own_are_noted_and_no_fault(mine: Path) -> None:
+def test_files_of_someones_own_are_noted_and_no_fault_those_of_npm_not_even_noted(mine: Path) -> None:
     (mine / "node" / "node_modules").mkdir()
     (mine / "node" / "node_modules" / "x.js").write_text("")
+    (mine / "python" / "mine.py").write_text("")
     done = run("deploy", "--check", mine)
     assert done.returncode == 0
-    assert "1 files are no part of the kit, the first: node/node_modules/x.js" in done.stderr
+    assert "1 files are no part of the kit, the first: python/mine.py" in done.stderr
 
 
 @pytest.mark.parametrize("content", [None, "", "not a list", f"{'0' * 64}  ../../etc/passwd\n", f"{'0' * 64}  a.txt\n"])

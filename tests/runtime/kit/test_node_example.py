@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+
+from fmnist_edge import LABELS, Classifier
 
 from .conftest import ROOT, run
 
@@ -30,10 +34,10 @@ def node(kit: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 def test_the_self_test_passes(installed: Path) -> None:
     done = node(installed)
-    assert (done.returncode, done.stderr, done.stdout.count("ok")) == (0, "", 3)
+    assert (done.returncode, done.stderr, done.stdout.count("ok")) == (0, "", 2)
 
 
-@pytest.mark.parametrize("name", ["images.u8", "photo-2.rgb", "drawings.u8"])
+@pytest.mark.parametrize("name", ["images.u8", "photo-2.rgb"])
 def test_the_self_test_fails_when_any_answer_differs(installed: Path, name: str) -> None:
     path = installed / "vectors" / name
     good = np.fromfile(path, np.uint8)
@@ -42,24 +46,60 @@ def test_the_self_test_fails_when_any_answer_differs(installed: Path, name: str)
         done = node(installed)
     finally:
         good.tofile(path)
-    assert (done.returncode, "FAIL" in done.stdout, done.stdout.count("\n")) == (1, True, 3)
+    assert (done.returncode, "FAIL" in done.stdout, done.stdout.count("\n")) == (1, True, 2)
 
 
-def test_it_prints_what_the_command_prints_for_samples_of_both_kinds(installed: Path) -> None:
-    samples = sorted([*(ROOT / "samples").glob("*.png"), *(ROOT / "samples" / "scenes").glob("*.jpg")])
-    assert len(samples) == 20
-    assert node(installed, *samples).stdout == run("classify", *samples).stdout
+def labels(output: str) -> list[str]:
+    return [line.rsplit(" (", 1)[0] for line in output.splitlines()]
+
+
+def test_it_gives_the_labels_of_the_command_for_samples_of_both_kinds(installed: Path) -> None:
+    samples = sorted([*(ROOT / "samples").rglob("*.png"), *(ROOT / "samples").rglob("*.jpg")])
+    theirs, mine = labels(run("classify", *samples).stdout), labels(node(installed, *samples).stdout)
+    assert len(mine) == len(theirs) == len(samples) >= 20
+    assert mine[:10] == theirs[:10]  # of the dataset: the same pixels
+    assert sum(a != b for a, b in zip(mine, theirs, strict=True)) <= 1  # sharp reduces otherwise than Pillow
+
+
+def test_photos_get_the_labels_of_the_command(installed: Path) -> None:
+    photos = sorted(Path(os.environ.get("FMNIST_PHOTOS", "/nowhere")).glob("train/*/*.jpg"))[::26]
+    if not photos:
+        pytest.skip("needs $FMNIST_PHOTOS")
+    theirs = [LABELS[int(Classifier().classify(path).probabilities.argmax())] for path in photos]
+    facts = json.loads((installed / "model.json").read_text())
+    changed = {**facts, "photo": {**facts["photo"], "unsure_below": 0}}  # the best class, whatever its probability
+    (installed / "model.json").write_text(json.dumps(changed))
+    try:
+        mine = [line.rsplit(": ", 1)[1] for line in labels(node(installed, *photos).stdout)]
+    finally:
+        (installed / "model.json").write_text(json.dumps(facts))
+    assert np.mean([a == b for a, b in zip(mine, theirs, strict=True)]) >= 0.98
 
 
 def test_a_large_photo_on_its_side_gets_the_same_label(installed: Path, tmp_path: Path) -> None:
-    with PIL.Image.open(ROOT / "samples" / "scenes" / "1-trouser.jpg") as scene:
-        large = scene.resize((scene.width * 8, scene.height * 8)).rotate(90, expand=True)
+    with PIL.Image.open(next((ROOT / "samples").rglob("*.jpg"))) as photo:
+        large = photo.resize((photo.width * 4, photo.height * 4)).rotate(90, expand=True)
     exif = PIL.Image.Exif()
     exif[0x0112] = 6
     large.save(tmp_path / "large.jpg", exif=exif)
     theirs, mine = run("classify", tmp_path / "large.jpg").stdout, node(installed, tmp_path / "large.jpg").stdout
-    assert "Trouser" in theirs
-    assert mine.split(" (")[0] == theirs.split(" (")[0]
+    assert labels(mine) == labels(theirs)
+
+
+def test_the_map_is_drawn_in_letters(installed: Path) -> None:
+    photo = next((ROOT / "samples").rglob("*.jpg"))
+    first, *rows = node(installed, "--map", photo).stdout.splitlines()
+    assert first == node(installed, photo).stdout.strip()
+    assert {len(row) for row in rows} == {4 + 32}
+
+
+def test_what_npm_installed_stays_when_the_kit_is_made_again(installed: Path) -> None:
+    before = {path: path.stat().st_ino for path in (installed / "node" / "node_modules").rglob("*") if path.is_file()}
+    assert len(before) > 100
+    assert run("deploy", installed).returncode == 0
+    assert {path: path.stat().st_ino for path in before} == before
+    assert "no part of the kit" not in run("deploy", "--check", installed).stderr
+    assert node(installed).returncode == 0
 
 
 def test_what_is_no_picture_is_a_line_and_the_others_go_on(installed: Path) -> None:

@@ -25,7 +25,7 @@ def test_it_names_the_operators_recorded_in_the_metadata(tmp_path: Path) -> None
     text = (tmp_path / "out" / "required_operators.config").read_text()
     recorded = {("ai.onnx", name) for model in MODELS for name in read_side_json(model)["operators"]}
     assert recorded <= operators(text)
-    assert "ai.onnx;13;Add," in text
+    assert "ai.onnx;13;" in text
     assert "  required_operators.config\n" in (tmp_path / "out" / "SHA256SUMS").read_text()
 
 
@@ -35,7 +35,7 @@ def test_it_names_all_that_onnxruntimes_own_converter_finds(tmp_path: Path) -> N
     tool = [sys.executable, "-m", "onnxruntime.tools.convert_onnx_models_to_ort", str(tmp_path)]
     subprocess.run([*tool, "--optimization_style", "Fixed"], check=True, capture_output=True)
     theirs = operators((tmp_path / "required_operators.config").read_text())
-    assert len(theirs) > 30
+    assert len(theirs) > 20
     assert theirs <= operators(operator_config(MODELS).decode())
 
 
@@ -46,4 +46,4 @@ def test_onnxruntimes_build_script_reads_it(tmp_path: Path) -> None:
     path.write_bytes(operator_config(MODELS))
     required, _ = parse_config(str(path))
     assert set(required) == {"ai.onnx", "com.microsoft"}
-    assert {"QLinearConv", "TopK", "Softmax"} <= set(required["ai.onnx"][13])
+    assert {"Resize", "Pad", "Softmax"} <= set(required["ai.onnx"][18])

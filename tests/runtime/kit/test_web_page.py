@@ -19,18 +19,19 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 
 from fmnist_edge import LABELS, Classifier
-from fmnist_edge.batch import shown_label
 
 from .conftest import ROOT, run
 
 pytestmark = pytest.mark.stress
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DRIVERS = Path(__file__).parent / "browser"
-SCENES = sorted((ROOT / "samples" / "scenes").glob("*.jpg"))
-CLOSE = 0.02  # of probabilities: browsers decode JPEG otherwise than Pillow
+PICTURES = sorted((ROOT / "samples").rglob("*.jpg"))
+CLOSE = 0.1  # of probabilities: browsers decode and reduce otherwise than Pillow
+SAME_LABELS = 0.98  # share of the pictures
 
 
 @pytest.fixture(scope="module")
@@ -75,18 +76,18 @@ def drive(npm: Path, driver: str, *arguments: object) -> Any:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Drawn scenes, a large one on its side, one cut out, one of the dataset; photos where there are any."""
+    """Samples, a large one on its side, one cut out, one of the dataset; a hundred photos where there are any."""
     folder = tmp_path_factory.mktemp("pictures")
     exif = PIL.Image.Exif()
     exif[0x0112] = 6
-    with PIL.Image.open(SCENES[7]) as scene:
-        large = scene.resize((scene.width * 10, scene.height * 10)).rotate(90, expand=True)
+    with PIL.Image.open(PICTURES[-1]) as sample:
+        large = sample.resize((sample.width * 6, sample.height * 6)).rotate(90, expand=True)
         large.save(folder / "large.jpg", exif=exif, quality=90)
-        cut = scene.convert("RGBA")
-        cut.putalpha(PIL.Image.radial_gradient("L").resize(scene.size).point(lambda level: 255 * (level < 128)))
+        cut = sample.convert("RGBA")
+        cut.putalpha(PIL.Image.radial_gradient("L").resize(sample.size).point(lambda level: 255 * (level < 128)))
         cut.save(folder / "cut.png")
-    photos = sorted(Path(os.environ.get("FMNIST_PHOTOS", "/nowhere")).glob("train/*/*.jpg"))[::250]
-    return [*SCENES, folder / "large.jpg", folder / "cut.png", ROOT / "samples" / "0-t-shirt-top.png", *photos]
+    photos = sorted(Path(os.environ.get("FMNIST_PHOTOS", "/nowhere")).glob("train/*/*.jpg"))[::26]
+    return [*PICTURES, folder / "large.jpg", folder / "cut.png", ROOT / "samples" / "0-t-shirt-top.png", *photos]
 
 
 @pytest.fixture(scope="module")
@@ -97,15 +98,40 @@ def driven(npm: Path, web: Path, pictures: list[Path]) -> Any:
 
 
 def test_the_page_gives_the_answers_of_the_command_line(driven: Any, pictures: list[Path]) -> None:
-    classifier = Classifier(route="photo")
+    classifier = Classifier()
+    same = []
     for path in pictures:
         expected, shown = classifier.classify(path), driven["dropped"][str(path)]
-        assert shown["label"] == shown_label(expected), path.name
-        assert shown["best"] == expected.label
-        np.testing.assert_allclose(shown["probabilities"], expected.probabilities, atol=CLOSE, err_msg=path.name)
-        assert expected.image is not None
-        assert np.abs(np.array(shown["seen"], int).reshape(28, 28) - expected.image).mean() < 2
-        assert re.search(r"· took \d+ ms$", shown["detail"])
+        best = int(expected.probabilities.argmax())
+        same.append(shown["best"] == LABELS[best])
+        assert abs(shown["probabilities"][best] - expected.probabilities[best]) < CLOSE, path.name
+        assert abs(sum(shown["probabilities"]) - 1) < 0.006
+        assert re.search(r" · took \d+ ms$", shown["detail"])
+    assert np.mean(same) >= SAME_LABELS
+
+
+def test_unsure_is_said_below_the_models_threshold_and_never_above_it(driven: Any, web: Path) -> None:
+    threshold = json.loads((web / "model.json").read_text())["photo"]["unsure_below"]
+    photos = [shown for path, shown in driven["dropped"].items() if not path.endswith("0-t-shirt-top.png")]
+    for shown in photos:
+        confidence = max(shown["probabilities"])
+        if abs(confidence - threshold) > 0.001:  # figures on the page are rounded
+            assert (shown["label"] == "unsure") == (confidence < threshold)
+            assert shown["detail"].startswith(f"Best guess: {shown['best']}") == (confidence < threshold)
+
+
+def test_the_map_lies_over_the_picture_in_its_shape(driven: Any, pictures: list[Path]) -> None:
+    for path in pictures:
+        shown = driven["dropped"][str(path)]
+        with PIL.Image.open(path) as image:
+            width, height = PIL.ImageOps.exif_transpose(image).size
+        if (width, height) == (28, 28):
+            assert shown["map"] is None  # the classifier of the dataset has none
+        else:
+            rows, columns = shown["map"]
+            assert abs(columns / rows - width / height) < 0.05 * width / height
+    assert driven["withoutMap"]["map"] is None
+    assert driven["withoutMap"]["picture"]
 
 
 def test_the_page_logs_nothing_and_asks_its_own_origin_alone(driven: Any) -> None:
@@ -118,20 +144,23 @@ def test_the_page_logs_nothing_and_asks_its_own_origin_alone(driven: Any) -> Non
 
 
 def test_the_keyboard_reaches_everything_and_pasting_works(driven: Any, pictures: list[Path]) -> None:
-    assert driven["focused"] == ["choose", "Sample 1", "test"]
+    assert driven["focused"] == ["camera", "choose", "Sample 1", "show-map", "test"]
     assert driven["outline"] == "solid"
     assert driven["chosen"]["label"] == driven["dropped"][str(pictures[1])]["label"]
-    assert driven["sample"]["label"] == "T-shirt/top"
-    assert driven["pasted"]["label"] == driven["dropped"][str(pictures[0])]["label"]
+    assert driven["sample"]["picture"]
+    assert driven["pasted"]["probabilities"] == driven["dropped"][str(pictures[0])]["probabilities"]
 
 
 def test_the_self_test_passes_in_the_browser(driven: Any) -> None:
-    assert driven["verdict"].startswith("All as measured. 6 pictures: 0 labels differ")
+    assert re.match(r"All as measured\. \d\d pictures: 0 labels differ", driven["verdict"])
 
 
-def test_what_is_no_picture_is_said_so(driven: Any) -> None:
-    assert driven["text"]["label"] == "That did not work"
-    assert "notes.txt is no picture" in driven["text"]["detail"]
+def test_what_is_no_picture_is_said_so_and_nothing_of_the_picture_before_stays(driven: Any) -> None:
+    text = driven["text"]
+    assert text["label"] == "That did not work"
+    assert "notes.txt is no picture" in text["detail"]
+    assert text["probabilities"] == [None] * 10
+    assert (text.get("best"), text["picture"], text["map"]) == (None, False, None)
 
 
 def test_it_works_without_a_network_once_loaded(driven: Any, pictures: list[Path]) -> None:
@@ -140,30 +169,84 @@ def test_it_works_without_a_network_once_loaded(driven: Any, pictures: list[Path
 
 
 def test_a_screen_reader_finds_names_for_all_and_hears_the_answer(driven: Any) -> None:
-    for line in ('button "Choose a picture"', 'group "Drawn sample pictures"', 'button "Sample 5"', "status:"):
+    for line in ('button "Live camera"', 'button "Choose a picture"', 'group "Sample pictures"', 'button "Sample 5"'):
         assert line in driven["tree"]
     after = driven["treeAfter"]
-    assert 'img "Your picture, with the outline of what the model found"' in after
-    assert 'img "What the model saw: the garment in 28 by 28 grey pixels"' in after
+    assert 'img "Your picture, with what the answer rests on coloured"' in after
     assert 'list "Probability of each class"' in after
     assert all(label in after for label in LABELS)
-    status = after.split("status:")[1].split("figure")[0]
-    assert "T-shirt/top" in status
+    status = after.split("status:")[1].split("list")[0]
     assert "took" in status
 
 
-def test_it_fits_phone_and_desktop_in_light_and_dark(npm: Path, web: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sample as a camera would give it: Y4M, 640x480, three equal frames, 30 a second."""
+    with PIL.Image.open(PICTURES[-1]) as sample:
+        fitted = PIL.ImageOps.fit(sample.convert("RGB"), (640, 480)).convert("YCbCr")
+    light, blue, red = (np.asarray(channel) for channel in fitted.split())
+    frame = b"FRAME\n" + light.tobytes() + blue[::2, ::2].tobytes() + red[::2, ::2].tobytes()
+    path = tmp_path_factory.mktemp("camera") / "camera.y4m"
+    path.write_bytes(b"YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420jpeg\n" + 3 * frame)
+    return path
+
+
+def test_it_fits_phones_and_desktop_in_light_and_dark(npm: Path, web: Path, camera_file: Path, tmp_path: Path) -> None:
     with served(web) as (url, _):
-        looks = drive(npm, "look.mjs", url, SCENES[7], tmp_path)
-    assert set(looks) == {f"{size} {scheme}" for size in ("phone", "desktop") for scheme in ("light", "dark")}
+        looks = drive(npm, "look.mjs", url, PICTURES[-1], camera_file, tmp_path)
+    assert len(looks) == 3 * 2 * 4 == len(list(tmp_path.glob("*.png")))
     for name, look in looks.items():
-        assert look["overflow"] <= 0
-        assert look["narrow"] <= 320
-        assert look["labelBottom"] < look["height"] * 0.8, name
+        assert (look["overflow"], look["outside"], look["cut"]) == (0, 0, []), name
+        assert look["labelBottom"] < look["visibleBottom"], name
         assert look["smallestButton"] >= 44, name  # of a finger: WCAG 2.5.5
         assert look["worst"][0] >= 4.5, look["worst"]  # WCAG 1.4.3
-        assert look["camera"] == ("environment" if name.startswith("phone") else False)
-    assert len(list(tmp_path.glob("*.png"))) == 8
+        if name.endswith("live"):
+            assert look["barsBottom"] <= look["visibleBottom"], name
+
+
+@pytest.fixture(scope="module")
+def filmed(npm: Path, web: Path, camera_file: Path) -> Any:
+    """What the page shows of cameras."""
+    with served(web) as (url, _):
+        return drive(npm, "camera.mjs", url, camera_file)
+
+
+def test_the_live_camera_shows_label_bars_and_map_over_the_video(filmed: Any) -> None:
+    live = filmed["live"]
+    assert live["shown"] == ["video", "map", "label", "bars", "still", "stop", "torch"]
+    assert live["covers"]
+    assert live["rate"] > 0  # `make page-figure` prints it; a busy machine turns no test red
+    assert filmed["errors"] == []
+    assert filmed["stopped"] is None
+
+
+def test_a_tap_keeps_a_still_and_ends_the_camera(filmed: Any) -> None:
+    assert filmed["still"]["picture"]
+    assert filmed["still"]["map"] == [48, 64]
+    assert filmed["cameraAfterStill"] is None
+    if filmed["live"]["label"] != "unsure":
+        assert filmed["still"]["label"] == filmed["live"]["label"]
+
+
+def test_torch_and_choice_of_cameras_are_there_where_the_browser_has_them(filmed: Any) -> None:
+    assert filmed["torch"] == ["true", {"advanced": [{"torch": True}]}]
+    assert filmed["cameras"] == ["fake_device_0", "fake_device_1"]
+    assert (filmed["first"], filmed["second"]) == ("fake_device_0", "fake_device_1")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "advice"),
+    [
+        ("NotAllowedError", "allow it in the site settings"),
+        ("NotFoundError", "choose a picture instead"),
+        ("NotReadableError", "Another program uses the camera"),
+        ("http", "https or localhost"),
+    ],
+)
+def test_without_a_camera_one_line_says_what_to_do(filmed: Any, refusal: str, advice: str) -> None:
+    shown = filmed["without"][refusal]
+    assert shown["label"] == "No camera"
+    assert advice in shown["detail"]
 
 
 def test_a_page_without_its_runtime_or_opened_as_a_file_says_what_to_do(npm: Path, kit: Path) -> None:

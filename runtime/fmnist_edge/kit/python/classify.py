@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 from functools import cache
@@ -79,9 +80,8 @@ def read_with_pillow(path: str) -> Any:
         scale = least / max(image.size)
         if scale < 1:  # JPEG alone: decoded at a whole part of its size, for a part of the time
             image.draft("RGB", (max(1, int(image.width * scale)), max(1, int(image.height * scale))))
-        if image.mode.startswith("I;16"):
-            image = image.point(lambda level: level * (1 / 256)).convert("L")
-        upright = ImageOps.exif_transpose(image).convert("RGBA")
+        grey = image.point(lambda level: level * (1 / 256)).convert("L") if image.mode == "I;16" else image
+        upright = ImageOps.exif_transpose(grey).convert("RGBA")
     ground = Image.new("RGBA", upright.size, "black" if upright.size == (28, 28) else "white")
     return np.asarray(Image.alpha_composite(ground, upright).convert("RGB"))
 
@@ -170,4 +170,6 @@ def main(arguments: list[str]) -> bool:
 
 
 if __name__ == "__main__":
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends quietly
     sys.exit(0 if main(sys.argv[1:]) else 1)

@@ -71,18 +71,17 @@ async function takePicture(picture) {
     showBars(answer);
     showMap(answer);
     at("picture").ariaLabel = `Your picture${answer.saw ? ", with what the answer rests on coloured" : ""}`;
-    const took = `took ${Math.round(answer.milliseconds)} ms`;
-    say(...named(answer, took));
+    say(...named(answer, ` · took ${Math.round(answer.milliseconds)} ms`));
   } catch (error) {
     if (mine === newest) fail("That did not work", error.message);
   }
 }
 
 /** The label and the line below it; the kind tells whether the model is sure. */
-function named({ kind, probabilities }, measured) {
+function named({ kind, probabilities }, more = "") {
   const confidence = Math.max(...probabilities);
   const best = labels[probabilities.indexOf(confidence)];
-  const line = `${percent(confidence)} · ${measured}`;
+  const line = percent(confidence) + more;
   return confidence < (facts[kind].unsure_below ?? 0) ? ["unsure", `Best guess: ${best}, ${line}`, "unsure"] : [best, line, "sure"];
 }
 
@@ -167,7 +166,8 @@ async function watch(mine) {
     setShape(picture);
     showBars({ probabilities: mean });
     showMap(answer);
-    const [label, detail, kind] = named({ ...answer, probabilities: mean }, rate ? `${Math.round(rate)} a second` : "");
+    at("rate").textContent = rate ? `${Math.round(rate)} a second` : "";
+    const [label, detail, kind] = named({ ...answer, probabilities: mean });
     say(label, detail, `live ${kind}`);
   }
 }

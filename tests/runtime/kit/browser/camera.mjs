@@ -20,7 +20,7 @@ const { page, seen } = await pressed(() => {
   MediaStreamTrack.prototype.getCapabilities = () => ({ torch: true }); // a fake camera has no light
   MediaStreamTrack.prototype.applyConstraints = async (wanted) => (window.wanted = wanted);
 });
-const running = (page) => page.waitForFunction(() => document.getElementById("detail").textContent.includes("a second"));
+const running = (page) => page.waitForFunction(() => document.getElementById("rate").textContent);
 await running(page);
 found.live = await page.evaluate(async () => {
   const shown = (id) => document.getElementById(id).getClientRects().length > 0;

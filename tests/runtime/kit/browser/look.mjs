@@ -21,7 +21,7 @@ const STATES = {
   },
   live: async (page) => {
     await page.click("#camera");
-    await page.waitForFunction(() => document.getElementById("detail").textContent.includes("a second"));
+    await page.waitForFunction(() => document.getElementById("rate").textContent);
   },
 };
 
