@@ -37,7 +37,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OutputError(f"cannot write {path}: {reason}; choose another place with -o") from error
+        raise OutputError(f"cannot write {path}: {reason}; name another place") from error
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def test_files_get_the_permissions_of_any_other_file(tmp_path: Path) -> None:
 
 def test_a_folder_in_the_way_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(OutputError, match="choose another place"):
+    with pytest.raises(OutputError, match="name another place"):
         write_atomically(tmp_path / "taken" / "x", b"")
 
 

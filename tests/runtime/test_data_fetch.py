@@ -164,7 +164,7 @@ def test_many_fetches_at_once_do_no_harm(mirror: Mirror, half_done: Path) -> Non
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_large_files_come(mirror: Mirror, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="choose another place with -o"):
+    with pytest.raises(OutputError, match="name another place"):
         fetch_dataset(tmp_path / "file", mirrors=[mirror.url("good")], debian=False)
     assert mirror.requests == [f"/good/{LABELS[0]}.gz"]
 

@@ -95,7 +95,7 @@ def test_a_full_disk_is_one_line_and_leaves_whole_parts(small_lake: Path, tmp_pa
     assert done.returncode == 1, done.stderr
     error = done.stderr.splitlines()[-1]
     assert error.startswith(f"Error: cannot write {out}/part-0")
-    assert error.endswith(": No space left on device; choose another place with -o")
+    assert error.endswith(": No space left on device; name another place")
     assert [name for name in done.stdout.split() if not name.startswith("part-")] == ["_plan"]
 
 
