@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_edge.classifier import Classifier, Prediction
-from fmnist_edge.contract import UNSURE
 from fmnist_edge.errors import FmnistEdgeError, ImageError, printable
 from fmnist_edge.image_files import read_file, read_stream, recognise
 
@@ -41,11 +40,11 @@ class Result:
     error: ImageError | None = None
     """Why there is no answer."""
 
-    def as_record(self, *, top_k: int = DEFAULT_TOP_K, min_confidence: float | None = None) -> dict[str, Any]:
-        """Return plain values for JSON: path, label, index, confidence, top, error.
+    def as_record(self, *, top_k: int = DEFAULT_TOP_K) -> dict[str, Any]:
+        """Return plain values for JSON: path, label, index, confidence, top, model, error.
 
-        Below `min_confidence` (0..1; None takes the prediction's own threshold) the label is `unsure`; the other
-        fields stay those of the best class.
+        An unsure answer has the label `unsure`; its other fields are those of the best class. `model` is the name of
+        the file that answered.
         """
         record: dict[str, Any] = {
             "path": self.path,
@@ -53,47 +52,40 @@ class Result:
             "index": None,
             "confidence": None,
             "top": [],
+            "model": None,
             "error": None,
         }
         if self.error:
             record["error"] = {"code": self.error.code, "message": self.error.message}
         if self.prediction:
-            record |= _answer(self.prediction, top_k, min_confidence)
+            record |= _answer(self.prediction, top_k)
         return record
 
 
-def _answer(prediction: Prediction, top_k: int, min_confidence: float | None) -> dict[str, Any]:
+def _answer(prediction: Prediction, top_k: int) -> dict[str, Any]:
     return {
-        "label": shown_label(prediction, min_confidence),
+        "label": prediction.label,
         "index": prediction.index,
         "confidence": round(prediction.confidence, DECIMALS),
         "top": [
             {"label": prediction.labels[index], "index": index, "probability": round(probability, DECIMALS)}
             for index, probability in prediction.top(top_k)
         ],
+        "model": prediction.model,
     }
 
 
-def shown_label(prediction: Prediction, min_confidence: float | None = None) -> str:
-    """Return the label of the best class, or `unsure` if its probability is below the threshold.
-
-    The threshold is `min_confidence` (0..1) or, where that is None, the prediction's own.
-    """
-    threshold = prediction.unsure_below if min_confidence is None else min_confidence
-    return UNSURE if prediction.confidence < threshold else prediction.class_name
+FIELDS: Final = ("path", "label", "index", "confidence", "top", "model", "error_code", "error_message")
 
 
-FIELDS: Final = ("path", "label", "index", "confidence", "top", "error_code", "error_message")
+def table_row(result: Result, *, top_k: int = DEFAULT_TOP_K) -> dict[str, Any]:
+    """Return the values of FIELDS for a table, such as CSV or Parquet.
 
-
-def table_row(result: Result, *, top_k: int = DEFAULT_TOP_K, min_confidence: float | None = None) -> dict[str, Any]:
-    """Return the values of FIELDS: `top` is JSON, path and message are escaped, what there is not is None.
-
-    `top_k` and `min_confidence` as for `Result.as_record`.
+    `top` is JSON, path and message are escaped, what there is not is None; the rest as in `Result.as_record`.
     """
     import json  # not above: rows of text do without
 
-    record = result.as_record(top_k=top_k, min_confidence=min_confidence)
+    record = result.as_record(top_k=top_k)
     error = record["error"]
     return {
         "path": printable(result.path),
@@ -101,6 +93,7 @@ def table_row(result: Result, *, top_k: int = DEFAULT_TOP_K, min_confidence: flo
         "index": record["index"],
         "confidence": record["confidence"],
         "top": json.dumps(record["top"]),
+        "model": record["model"],
         "error_code": error and error["code"],
         "error_message": error and printable(error["message"]),
     }

@@ -131,8 +131,10 @@ def test_a_file_that_vanishes_after_it_was_listed_is_missing(classifier: Classif
 
 def test_unsure_changes_the_label_alone() -> None:
     probabilities = np.array([0.125, 0.5, 0.375] + [0.0] * 7, np.float32)
-    result = Result("x.png", Prediction(probabilities))
-    sure, unsure = result.as_record(min_confidence=0.5), result.as_record(min_confidence=0.501)
+    sure, unsure = (
+        Result("x.png", Prediction(probabilities, model="m.onnx", unsure_below=limit)).as_record()
+        for limit in (0.5, 0.501)
+    )
     assert sure == {
         "path": "x.png",
         "label": "Trouser",
@@ -143,6 +145,7 @@ def test_unsure_changes_the_label_alone() -> None:
             {"label": "Pullover", "index": 2, "probability": 0.375},
             {"label": "T-shirt/top", "index": 0, "probability": 0.125},
         ],
+        "model": "m.onnx",
         "error": None,
     }
     assert unsure == sure | {"label": "unsure"}

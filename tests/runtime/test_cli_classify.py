@@ -73,7 +73,7 @@ def test_jsonl_is_an_object_a_line_with_the_fields_in_their_order(classifier: Cl
         f'{{"path": {json.dumps(str(SAMPLES[1]))}, "label": "Trouser", "index": 1, '
         f'"confidence": {round(best.confidence, 4)}, "top": '
         f'[{{"label": "Trouser", "index": 1, "probability": {round(best.confidence, 4)}}}, {second}, {third}], '
-        '"error": null}\n'
+        '"model": "fmnist-mlp.int8.onnx", "error": null}\n'
     )
     assert classify("--format", "jsonl", SAMPLES[1]).stdout.decode() == line
 
@@ -88,7 +88,7 @@ def test_csv_has_a_header_and_the_same_values(folder: Path) -> None:
     inputs = [SAMPLES[0], folder / "void.png"]
     rows = list(csv.DictReader(io.StringIO(classify("--format", "csv", *inputs).stdout.decode())))
     records = [json.loads(line) for line in classify("--format", "jsonl", *inputs).stdout.splitlines()]
-    assert list(rows[0]) == ["path", "label", "index", "confidence", "top", "error_code", "error_message"]
+    assert list(rows[0]) == ["path", "label", "index", "confidence", "top", "model", "error_code", "error_message"]
     assert [row["path"] for row in rows] == [str(path) for path in inputs]
     assert (rows[0]["label"], rows[0]["index"]) == (records[0]["label"], str(records[0]["index"]))
     assert (float(rows[0]["confidence"]), json.loads(rows[0]["top"])) == (records[0]["confidence"], records[0]["top"])
@@ -339,7 +339,7 @@ def test_a_model_that_is_none_ends_with_code_3_before_any_row(tmp_path: Path) ->
 
 
 def test_threads_and_another_copy_of_the_model_change_nothing(tmp_path: Path, classifier: Classifier) -> None:
-    copy = tmp_path / "copy.onnx"
+    copy = tmp_path / classifier.path.name
     copy.write_bytes(classifier.path.read_bytes())
     plain = classify("--format", "jsonl", *SAMPLES).stdout
     assert classify("--format", "jsonl", "--threads", "2", "--model", copy, *SAMPLES).stdout == plain

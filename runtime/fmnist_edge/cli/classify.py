@@ -127,7 +127,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         unsure_below=request.min_confidence,
     )
     saver = _saver(request.explanations, classifier.max_pixels) if request.explanations else None
-    rows = RowOptions(request.top_k, request.min_confidence, shown_as(request.show, request.output))
+    rows = RowOptions(request.top_k, shown_as(request.show, request.output))
     tally = Tally(debug=is_debugging(ctx))
     if request.watched is not None:
         watch_folder(classifier, request, request.watched, rows, tally, saver)

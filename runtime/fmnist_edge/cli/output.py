@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 import click
 
-from fmnist_edge.batch import DEFAULT_TOP_K, FIELDS, Result, shown_label, table_row
+from fmnist_edge.batch import DEFAULT_TOP_K, FIELDS, Result, table_row
 from fmnist_edge.classifier import Prediction
 from fmnist_edge.cli.options import is_verbose, note, shows_progress, wanted_color
 from fmnist_edge.contract import UNSURE
@@ -115,14 +115,12 @@ class RowOptions:
 
     top_k: int | None = None
     """How many classes; None is 1 in text and DEFAULT_TOP_K in the other forms."""
-    min_confidence: float | None = None
-    """Below it the label is `unsure`; None takes each prediction's own threshold."""
     show: Show | None = None
     """How text prints what the network saw above each answer; None does not."""
 
     def record(self, result: Result) -> dict[str, Any]:
         """Return a result as plain values."""
-        return result.as_record(top_k=self.top_k or DEFAULT_TOP_K, min_confidence=self.min_confidence)
+        return result.as_record(top_k=self.top_k or DEFAULT_TOP_K)
 
 
 def text_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
@@ -149,7 +147,7 @@ def _answer(prediction: Prediction, options: RowOptions) -> str:
         for index, probability in prediction.top(options.top_k or 1)
     ]
     best, rest = shares[0], "".join(f", {share}" for share in shares[1:])
-    if shown_label(prediction, options.min_confidence) != UNSURE:
+    if not prediction.unsure:
         return click.style(best, bold=True) + rest
     unsure = click.style(UNSURE, fg="yellow")
     return f"{unsure}: {best}{rest}" if rest else f"{unsure} ({100 * prediction.confidence:.1f} %)"
@@ -181,7 +179,7 @@ def csv_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
     yield _csv_line(FIELDS)
     top_k = options.top_k or DEFAULT_TOP_K
     for result in results:
-        row = table_row(result, top_k=top_k, min_confidence=options.min_confidence)
+        row = table_row(result, top_k=top_k)
         yield _csv_line(f"'{cell}" if _is_formula(cell) else cell for cell in row.values())
 
 

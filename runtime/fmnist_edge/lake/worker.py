@@ -61,10 +61,7 @@ class Worker:
         """Return the rows of a part's results, in the order of its items."""
         origins: list[str] = []
         settings = self._job.settings
-        rows = [
-            table_row(result, top_k=settings.top_k, min_confidence=settings.min_confidence)
-            for result in self._classified(self._pictures(number, origins))
-        ]
+        rows = [table_row(result, top_k=settings.top_k) for result in self._classified(self._pictures(number, origins))]
         return [row | {"source": origin} for row, origin in zip(rows, origins, strict=True)]
 
     def _classified(self, pictures: Iterator[tuple[str, Fetched]]) -> Iterator[Result]:
@@ -95,9 +92,11 @@ def _was_restarted() -> bool:
 def _classifier_of(job: Job) -> Classifier:
     settings = job.settings
     if job.model is None:
-        return Classifier(route=settings.route, max_pixels=settings.max_pixels)
+        return Classifier(route=settings.route, max_pixels=settings.max_pixels, unsure_below=settings.min_confidence)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(job.model)
         # The file may go: it has been read when this returns.
-        return Classifier(path, route=settings.route, max_pixels=settings.max_pixels)
+        return Classifier(
+            path, route=settings.route, max_pixels=settings.max_pixels, unsure_below=settings.min_confidence
+        )
