@@ -94,37 +94,24 @@ convert-models: $(VENV)/.dev  ## convert the committed Keras original again
 	$(RUN)fmnist-edge verify
 
 .PHONY: accuracy-study quantization-study
-accuracy-study: $(VENV)/.dev  ## train the default recipe without each of its parts and write docs/accuracy-study.md (hours)
-	$(RUN)python -m fmnist_train.ablation build/accuracy docs/accuracy-study.md
+accuracy-study: $(VENV)/.dev  ## train the default recipe without each of its parts and write studies/accuracy-study.md (hours)
+	$(RUN)python studies/accuracy.py build/accuracy studies/accuracy-study.md
 
 quantization-study: $(VENV)/.dev  ## measure the ways to quantize side by side and write docs/quantization.md
 	$(RUN)python -m fmnist_convert.study.page train/artifacts/fmnist-mlp.keras docs/quantization.md
 
-PHOTO := build/photo
-SEGMENTER := fmnist-photo-segmenter.keras
-
-photo-models: $(VENV)/.dev  ## train and convert both parts of the photo model again (needs the photos; about half an hour)
+photo-model: $(VENV)/.dev  ## train and convert the photo model (pictures from $$FMNIST_PHOTOS and $$FMNIST_PICTURES; 45 minutes on two cores)
 	$(RUN)fmnist-edge data fetch
 	@[ -n "$$FMNIST_PHOTOS" ] || $(RUN)fmnist-edge data fetch --photos
-	$(RUN)fmnist-edge train --part segmenter -o $(PHOTO)/drawn
-	$(RUN)fmnist-edge train --part segmenter --recipe photos --segmenter $(PHOTO)/drawn/$(SEGMENTER) -o $(PHOTO)
-	$(RUN)fmnist-edge train --part photo-head --segmenter $(PHOTO)/$(SEGMENTER) -o $(PHOTO)
-	cp $(PHOTO)/fmnist-photo-*.keras $(PHOTO)/fmnist-photo-*.json train/artifacts/
-	$(MAKE) convert-photo-models
+	$(RUN)fmnist-edge train --part photo -o build/photo
+	cp build/photo/fmnist-photo.* train/artifacts/
+	$(MAKE) convert-photo-model
 
-.PHONY: photo-models convert-photo-models photo-model-fmnist-only
-convert-photo-models: $(VENV)/.dev  ## convert the committed parts of the photo model again
-	$(RUN)fmnist-edge convert train/artifacts/$(SEGMENTER) train/artifacts/fmnist-photo-head.keras \
-	  --model-version 1.2.0 -o build/models
+.PHONY: photo-model convert-photo-model
+convert-photo-model: $(VENV)/.dev  ## convert the committed photo model again
+	$(RUN)fmnist-edge convert train/artifacts/fmnist-photo.keras --model-version 2.0.0 -o build/models
 	cp build/models/fmnist-photo.int8.* runtime/fmnist_edge/models/
 	$(RUN)fmnist-edge verify
-
-photo-model-fmnist-only: $(VENV)/.dev  ## make build/fmnist-only: a photo model that has seen no photo
-	$(RUN)fmnist-edge data fetch
-	$(RUN)fmnist-edge train --part segmenter -o $(PHOTO)/drawn
-	$(RUN)fmnist-edge train --part photo-head --recipe fmnist-only --segmenter $(PHOTO)/drawn/$(SEGMENTER) -o build/fmnist-only
-	$(RUN)fmnist-edge convert $(PHOTO)/drawn/$(SEGMENTER) build/fmnist-only/fmnist-photo-head.keras \
-	  --allow-worse -o build/fmnist-only
 
 photo-vectors: $(VENV)/.dev  ## write the self-test vectors of the shipped photo model again
 	$(RUN)python -m fmnist_convert.photo.vectors

@@ -108,6 +108,6 @@ def test_on_the_dataset_the_figures_are_those_of_plain_counting(measured: Evalua
 
 
 def test_the_calibration_error_is_that_of_training(measured: Evaluation) -> None:
-    scores = pytest.importorskip("fmnist_train.scores")
+    scores = pytest.importorskip("fmnist_train.calibration")
     part = answer_split(Classifier(), "test")
     assert measured.expected_calibration_error == pytest.approx(scores.calibration_error(part.confidence, part.right()))

@@ -35,6 +35,6 @@ def short_training(tmp_path_factory: pytest.TempPathFactory, run_train: Run) -> 
     """Return folder and finished process of a short, uninterrupted training, into a folder with older files."""
     folder = tmp_path_factory.mktemp("short")
     lay_old_files(folder, folder.with_name(f"{folder.name}-twins"), FILES)
-    done = run_train(*SHORT, "-o", folder)
+    done = run_train(*SHORT, "-o", folder, "--overwrite")
     assert done.returncode == 0, done.stderr
     return folder, done

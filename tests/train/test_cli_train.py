@@ -11,7 +11,7 @@ import pytest
 
 from fmnist_edge.dataset import load_split
 from fmnist_train.backend import keras
-from fmnist_train.keras_file import read_record
+from fmnist_train.record import read_record
 from tests.reliability.twins import not_replaced
 from tests.train.conftest import FILES, SHORT, Run
 
@@ -86,10 +86,21 @@ def test_progress_is_lines_without_a_terminal(short_training: Any) -> None:
 def test_a_failed_training_leaves_the_old_files_alone(tmp_path: Path, run_train: Run) -> None:
     for name in FILES:
         (tmp_path / name).write_text("old")
-    done = run_train(*SHORT, "--data", tmp_path, "-o", tmp_path)
+    (tmp_path / "empty").mkdir()
+    done = run_train(*SHORT, "--data", tmp_path / "empty", "-o", tmp_path, "--overwrite")
     assert done.returncode == 3
     assert len(done.stderr.splitlines()) == 1
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(FILES, "old")
+    assert {name: (tmp_path / name).read_text() for name in FILES} == dict.fromkeys(FILES, "old")
+
+
+def test_files_that_it_did_not_write_and_the_data_are_not_overwritten(tmp_path: Path, run_train: Run) -> None:
+    (tmp_path / "fmnist-mlp.keras").write_text("mine")
+    done = run_train(*SHORT, "-o", tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "--overwrite" in done.stderr
+    done = run_train(*SHORT, "--data", tmp_path, "-o", tmp_path / "out", "--overwrite")
+    assert done.returncode == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["fmnist-mlp.keras"]
 
 
 def test_a_folder_that_cannot_be_made_is_one_line_before_any_training(tmp_path: Path, run_train: Run) -> None:

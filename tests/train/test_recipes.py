@@ -3,14 +3,13 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from fmnist_train.cli import RECIPES as OFFERED
-from fmnist_train.photo.recipes import HEAD_RECIPES, SEGMENTER_RECIPES, TUNING_RECIPES
-from fmnist_train.recipes import DEFAULT, RECIPES, TUTORIAL, named_recipe
+from fmnist_train.recipes import DEFAULT, PHOTO, RECIPES, TUTORIAL, named_photo_recipe, named_recipe
 
 
 def test_the_command_line_offers_every_recipe() -> None:
-    known = {"classifier": RECIPES, "segmenter": {**SEGMENTER_RECIPES, **TUNING_RECIPES}, "photo-head": HEAD_RECIPES}
-    assert {part: sorted(names) for part, names in OFFERED.items()} == {p: sorted(r) for p, r in known.items()}
-    assert all(recipe.name == name for recipes in known.values() for name, recipe in recipes.items())
+    assert sorted(OFFERED["classifier"]) == sorted(RECIPES)
+    assert OFFERED["photo"] == (PHOTO.name,)
+    assert all(recipe.name == name for name, recipe in RECIPES.items())
 
 
 def test_the_tutorial_is_ten_plain_epochs_on_all_images() -> None:
@@ -35,3 +34,4 @@ def test_a_named_recipe_differs_only_in_what_is_given() -> None:
     assert named_recipe("default") == DEFAULT
     assert named_recipe("default", epochs=3) == replace(DEFAULT, epochs=3)
     assert named_recipe("tutorial", batch_size=7) == replace(TUTORIAL, batch_size=7)
+    assert named_photo_recipe(epochs=2) == replace(PHOTO, epochs=2)

@@ -12,8 +12,8 @@ import pytest
 
 from fmnist_edge.errors import UsageError
 from fmnist_train.backup import Backup
+from fmnist_train.fit import backup_for
 from fmnist_train.recipes import DEFAULT, Recipe, named_recipe
-from fmnist_train.training import backup_for
 from tests.train.conftest import COMMAND, SHORT, Run
 
 

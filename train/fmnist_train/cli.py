@@ -1,8 +1,10 @@
-"""`fmnist-edge train`: make the Keras originals of the classifier and of the photo model's two parts."""
+"""`fmnist-edge train`: make the Keras originals of the dataset classifier and of the photo model."""
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -12,20 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from fmnist_edge.cli.options import common_options, data_option, note, output_folder_option, shows_progress
+from fmnist_edge.cli.outputs import check_outputs, overwrite_option
 from fmnist_edge.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from fmnist_train.recipes import Recipe
+    from fmnist_train.backup import Backup
 
-# Names of each part's recipes, in fmnist_train.recipes and fmnist_train.photo.recipes: --help imports neither.
-RECIPES: Final = {
-    "classifier": ("default", "tutorial"),
-    "segmenter": ("default", "photos"),
-    "photo-head": ("default", "fmnist-only"),
-}
-BEHIND_A_SEGMENTER: Final = {("segmenter", "photos"), ("photo-head", "default"), ("photo-head", "fmnist-only")}
-ON_PHOTOS: Final = {("segmenter", "photos"), ("photo-head", "default")}
+# Names of each part's recipes, in fmnist_train.recipes: --help does not import it.
+RECIPES: Final = {"classifier": ("default", "tutorial"), "photo": ("photo",)}
 LINES_A_RUN: Final = 10  # of progress, where no terminal shows a bar
+PICTURES_VARIABLE: Final = "FMNIST_PICTURES"
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
@@ -36,22 +34,17 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
     type=click.Choice(list(RECIPES)),
     default="classifier",
     show_default=True,
-    help="Which network to train.",
+    help="Which network to train: the dataset classifier or the photo model.",
 )
 @click.option(
     "--recipe",
     "recipe_name",
-    type=click.Choice(sorted({name for names in RECIPES.values() for name in names})),
-    default="default",
-    show_default=True,
-    help="How to train it: tutorial is the classifier's, photos the segmenter's, fmnist-only the photo head's.",
+    type=click.Choice(RECIPES["classifier"]),
+    help="How to train the classifier.  [default: default]",
 )
-@click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Epochs instead of the recipe's (classifier).")
+@click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Epochs instead of the recipe's.")
 @click.option(
-    "--batch-size",
-    type=click.IntRange(min=1, max=60_000),
-    metavar="N",
-    help="Images a step instead of the recipe's (classifier).",
+    "--batch-size", type=click.IntRange(min=1, max=60_000), metavar="N", help="Images a step instead of the recipe's."
 )
 @click.option(
     "--seed",
@@ -59,108 +52,115 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
     default=0,
     show_default=True,
     metavar="N",
-    help="Decides first weights, order and augmentation: the same seed gives the same file on one machine.",
+    help="Decides first weights, order and augmentation.",
 )
 @click.option(
     "--seeds",
     type=click.IntRange(min=2),
     metavar="N",
-    help="Train N seeds, from --seed on, quantize each, and keep the one best on validation images (classifier).",
+    help="Train N seeds, from --seed on, and keep the one best on validation images (classifier).",
 )
 @data_option
 @click.option(
-    "--photos",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Photos to train on (default: $FMNIST_PHOTOS, then the user's cache).",
+    "--pictures",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    metavar="PATH",
+    help="Pictures to train the photo model on: a folder or zip file with labels.csv (path,labels) or a folder for "
+    "each class; may be repeated.  [default: the photos (see --photos) and what $FMNIST_PICTURES names]",
 )
 @click.option(
-    "--segmenter",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    metavar="FILE",
-    help="The segmenter's .keras file: to tune it (recipe photos), or to train the photo head behind it.",
+    "--photos",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="The public phone photos, if not in $FMNIST_PHOTOS or the user's cache (photo model).",
 )
 @output_folder_option
-@click.option("--resume", is_flag=True, help="Go on after an interrupted training's last finished epoch (classifier).")
+@overwrite_option
+@click.option("--resume", is_flag=True, help="Go on after an interrupted training's last finished epoch.")
 @common_options
 def train(
     part: str,
-    recipe_name: str,
+    recipe_name: str | None,
     epochs: int | None,
     batch_size: int | None,
     seed: int,
     seeds: int | None,
     data: Path | None,
+    pictures: tuple[Path, ...],
     photos: Path | None,
-    segmenter: Path | None,
     output: Path,
+    overwrite: bool,
     resume: bool,
 ) -> None:
     """Train a network with Keras and write its .keras file and the record of its training to a folder.
 
-    The classifier's `default` is what the shipped model is made by (about three minutes on one core), `tutorial` the
-    ten epochs of the tutorial that this project grew from. The photo model has two parts: the segmenter, trained on
-    drawn scenes of Fashion-MNIST's garments (`default`) and then tuned on the labels of real photos (`photos`), and
-    behind it the photo head, trained on real photos (`default`) or on Fashion-MNIST alone (`fmnist-only`). Needs the
-    extra [train].
+    The classifier's recipe `default` is what the shipped model is made by (five to ten minutes on one core), `tutorial`
+    the ten epochs of the tutorial that this project grew from (under a minute). The photo model (--part photo) takes
+    half an hour to an hour on two cores. Needs the extra [train].
     """
-    _require_recipe(part, recipe_name)
-    classifier_only = {"--epochs": epochs, "--batch-size": batch_size, "--seeds": seeds, "--resume": resume or None}
-    _refuse(classifier_only if part != "classifier" else {}, f"--part {part}")
-    behind = (part, recipe_name) in BEHIND_A_SEGMENTER
-    _refuse({"--segmenter": segmenter} if not behind else {}, f"--part {part}")
-    _refuse({"--photos": photos} if (part, recipe_name) not in ON_PHOTOS else {}, f"--part {part}")
-    if behind and segmenter is None:
-        given = f"--part {part} --recipe {recipe_name}"
-        raise click.UsageError(f"{given} needs --segmenter FILE, the .keras file of a trained segmenter.")
+    if part == "photo":
+        _refuse({"--recipe": recipe_name, "--seeds": seeds}, "--part photo")
+        _require_extra()
+        _train_photo(epochs, batch_size, seed, data, _collections(pictures, photos), output, overwrite, resume)
+        return
+    _refuse({"--pictures": pictures or None, "--photos": photos}, "--part classifier")
+    recipe_name = recipe_name or "default"
+    if seeds and recipe_name == "tutorial":
+        raise click.UsageError("--seeds chooses by validation images, and the recipe tutorial keeps none out.")
     _require_extra()
-    if part == "segmenter":
-        _train_segmenter(recipe_name, seed, output, segmenter, data, photos)
-    elif segmenter is not None:
-        _train_head(recipe_name, seed, output, segmenter, data, photos)
-    elif seeds is not None:
-        _train_seeds(recipe_name, epochs, batch_size, range(seed, seed + seeds), data, output, resume)
+    if seeds:
+        _train_seeds(recipe_name, epochs, batch_size, range(seed, seed + seeds), data, output, overwrite, resume)
     else:
-        _train_classifier(recipe_name, epochs, batch_size, seed, data, output, resume)
-
-
-def _require_recipe(part: str, recipe: str) -> None:
-    if recipe not in RECIPES[part]:
-        raise click.UsageError(f"--part {part} has no recipe '{recipe}'; it has: {', '.join(RECIPES[part])}.")
+        _train_classifier(recipe_name, epochs, batch_size, seed, data, output, overwrite, resume)
 
 
 def _refuse(options: Mapping[str, object], context: str) -> None:
     """Raise UsageError for the first option that was given: it can have no effect."""
     for option, value in options.items():
         if value is not None:
-            raise click.UsageError(f"{option} has no effect with {context} and this recipe.")
+            raise click.UsageError(f"{option} has no effect with {context}.")
 
 
-def _train_segmenter(
-    recipe_name: str, seed: int, output: Path, segmenter: Path | None, data: Path | None, photos: Path | None
+def _require_extra() -> None:
+    """Raise MissingExtraError, before anything else happens, if TensorFlow is not installed."""
+    from importlib.util import find_spec
+
+    for module, name in (("tensorflow", "TensorFlow"), ("keras", "Keras")):
+        if find_spec(module) is None:
+            raise MissingExtraError("train", "train", name)
+
+
+def _collections(pictures: tuple[Path, ...], photos: Path | None) -> list[Path]:
+    """Return the collections to train on: those given, else the public photos and $FMNIST_PICTURES."""
+    from fmnist_edge.data.photos import find_photos
+
+    if pictures:
+        return [*pictures, *([photos] if photos else [])]
+    named = [Path(one) for one in os.environ.get(PICTURES_VARIABLE, "").split(os.pathsep) if one]
+    return [find_photos(photos), *named]
+
+
+def _train_photo(
+    epochs: int | None,
+    batch_size: int | None,
+    seed: int,
+    data: Path | None,
+    collections: list[Path],
+    output: Path,
+    overwrite: bool,
+    resume: bool,
 ) -> None:
-    from fmnist_train.photo.recipes import SEGMENTER_RECIPES, TUNING_RECIPES
-    from fmnist_train.photo.segmenter_training import train_segmenter
-    from fmnist_train.photo.tuned_training import train_tuned_segmenter
+    from fmnist_train.photo_fit import MODEL_FILE, RECORD_FILE, photo_backup, train_photo
+    from fmnist_train.recipes import named_photo_recipe
 
-    if segmenter is None:
-        training = train_segmenter(SEGMENTER_RECIPES[recipe_name], seed, output, data=data, report=note)
-    else:
-        recipe = TUNING_RECIPES[recipe_name]
-        training = train_tuned_segmenter(recipe, seed, output, segmenter, data=data, photos=photos, report=note)
-    click.echo("wrote " + ", ".join(str(path) for path in training.files))
-
-
-def _train_head(
-    recipe_name: str, seed: int, output: Path, segmenter: Path, data: Path | None, photos: Path | None
-) -> None:
-    from fmnist_train.photo.head_training import train_head
-    from fmnist_train.photo.recipes import HEAD_RECIPES
-
-    training = train_head(HEAD_RECIPES[recipe_name], seed, output, segmenter, data=data, photos=photos, report=note)
-    held_out = training.record["held_out"]
-    click.echo(f"accuracy on {held_out['pictures']} held-out pictures: {held_out['accuracy']:.4f}")
-    click.echo("wrote " + ", ".join(str(path) for path in training.files))
+    check_outputs([output / MODEL_FILE, output / RECORD_FILE], collections, overwrite=overwrite)
+    recipe = named_photo_recipe(epochs=epochs, batch_size=batch_size)
+    backup = photo_backup(recipe, seed, output)
+    _announce_discarded(backup, output, resume)
+    with _step_progress(recipe.epochs, recipe.steps) as on_step, _resume_hint(backup, output):
+        training = train_photo(recipe, seed, output, collections, data=data, resume=resume, say=note, on_step=on_step)
+    click.echo(_photo_summary(training.record, training.files))
 
 
 def _train_classifier(
@@ -170,16 +170,18 @@ def _train_classifier(
     seed: int,
     data: Path | None,
     output: Path,
+    overwrite: bool,
     resume: bool,
 ) -> None:
-    from fmnist_train import training as trainings
+    from fmnist_train.fit import MODEL_FILE, RECORD_FILE, backup_for, train
     from fmnist_train.recipes import named_recipe
 
+    check_outputs([output / MODEL_FILE, output / RECORD_FILE], [data], overwrite=overwrite)
     recipe = named_recipe(recipe_name, epochs=epochs, batch_size=batch_size)
-    if not resume:
-        _announce_discarded(recipe, seed, output)
-    with _progress(recipe.epochs) as on_epoch, _resume_hint(output):
-        training = trainings.train(recipe, seed, output, data=data, resume=resume, on_epoch=on_epoch)
+    backup = backup_for(recipe, seed, output)
+    _announce_discarded(backup, output, resume)
+    with _progress(recipe.epochs) as on_epoch, _resume_hint(backup, output):
+        training = train(recipe, seed, output, data=data, resume=resume, on_epoch=on_epoch)
     click.echo(_summary(training.record, training.files))
 
 
@@ -190,46 +192,42 @@ def _train_seeds(
     seeds: range,
     data: Path | None,
     output: Path,
+    overwrite: bool,
     resume: bool,
 ) -> None:
+    from fmnist_train.fit import (
+        MODEL_FILE,
+        RECORD_FILE,
+        SEEDS_FILE,
+        backup_for,
+        keep_chosen,
+        seed_figures,
+        seed_folder,
+        train_seeds,
+    )
     from fmnist_train.recipes import named_recipe
-    from fmnist_train.seeds import keep_chosen, train_seeds
 
-    try:
-        from fmnist_convert.seeds import chosen, convert_seed, seed_facts, seed_table
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("convert", "convert", str(error.name)) from error
+    folders = [output, *(seed_folder(output, seed) for seed in seeds)]
+    files = [folder / name for folder in folders for name in (MODEL_FILE, RECORD_FILE)]
+    check_outputs([*files, output / SEEDS_FILE], [data], overwrite=overwrite)
     recipe = named_recipe(recipe_name, epochs=epochs, batch_size=batch_size)
-    with _resume_hint(output):
-        trainings = train_seeds(
-            recipe, seeds, output, data=data, resume=resume, on_seed=partial(_on_seed, recipe.epochs)
-        )
-    results = [convert_seed(training.files[0], data) for training in trainings]
-    click.echo(seed_table(results))
-    best = chosen(results)
-    files = keep_chosen(output, seed_facts(results), None if best is None else best.folder)
-    click.echo("wrote " + ", ".join(str(path) for path in files))
+    last: list[Backup] = []
+
+    def on_seed(seed: int) -> OnEpoch:
+        """Say which seed is trained, then a line now and then: several bars would only follow each other."""
+        last[:] = [backup_for(recipe, seed, seed_folder(output, seed))]
+        note(f"seed {seed}")
+        return partial(_note_epoch, recipe.epochs, max(1, recipe.epochs // LINES_A_RUN))
+
+    with _resume_hint(last, output):
+        trainings = train_seeds(recipe, seeds, output, data=data, resume=resume, on_seed=on_seed)
+    written = keep_chosen(output, trainings)
+    click.echo(_seed_table(seed_figures(trainings)))
+    click.echo("wrote " + ", ".join(str(path) for path in written))
 
 
-def _on_seed(epochs: int, seed: int) -> OnEpoch:
-    """Say which seed is trained, then a line now and then: several bars would only follow each other."""
-    note(f"seed {seed}")
-    return partial(_note_epoch, epochs, max(1, epochs // LINES_A_RUN))
-
-
-def _require_extra() -> None:
-    """Raise MissingExtraError, before anything else happens, if TensorFlow or matplotlib is not installed."""
-    from importlib.util import find_spec
-
-    for module, name in (("tensorflow", "TensorFlow"), ("keras", "Keras"), ("matplotlib", "matplotlib")):
-        if find_spec(module) is None:
-            raise MissingExtraError("train", "train", name)
-
-
-def _announce_discarded(recipe: Recipe, seed: int, output: Path) -> None:
-    from fmnist_train.training import backup_for
-
-    if backup_for(recipe, seed, output).exists():
+def _announce_discarded(backup: Backup, output: Path, resume: bool) -> None:
+    if not resume and backup.exists():
         note(f"discarding the interrupted training in {output} (--resume would go on with it)")
 
 
@@ -237,12 +235,38 @@ def _announce_discarded(recipe: Recipe, seed: int, output: Path) -> None:
 def _progress(epochs: int) -> Iterator[OnEpoch]:
     """Show a bar on a terminal, else a line now and then; nothing with -q."""
     if shows_progress():
-        progress: Any = click.progressbar(length=epochs, label="training", file=sys.stderr, item_show_func=_shown)
-        with progress as bar:
+        with _bar(epochs) as bar:
             yield lambda epoch, figures: bar.update(epoch - bar.pos, figures)
     else:
+        yield partial(_note_epoch, epochs, max(1, epochs // LINES_A_RUN))
+
+
+@contextmanager
+def _step_progress(epochs: int, steps: int) -> Iterator[OnEpoch]:
+    """Do as `_progress` for figures that come step by step: the bar moves with the steps."""
+    if not shows_progress():
         every = max(1, epochs // LINES_A_RUN)
-        yield partial(_note_epoch, epochs, every)
+
+        def on_step(step: int, figures: Mapping[str, float]) -> None:
+            if step % steps == 0 and ("val_loss" in figures or step == epochs * steps):
+                _note_epoch(epochs, every, step // steps, figures)
+
+        yield on_step
+        return
+    shown = time.monotonic()
+    with _bar(epochs * steps) as bar:
+
+        def on_step(step: int, figures: Mapping[str, float]) -> None:
+            nonlocal shown
+            if time.monotonic() - shown > 0.5 or step == epochs * steps:
+                shown = time.monotonic()
+                bar.update(step - bar.pos, figures)
+
+        yield on_step
+
+
+def _bar(length: int) -> Any:
+    return click.progressbar(length=length, label="training", file=sys.stderr, item_show_func=_shown)
 
 
 def _note_epoch(epochs: int, every: int, epoch: int, figures: Mapping[str, float]) -> None:
@@ -260,12 +284,16 @@ def _figures(figures: Mapping[str, float]) -> str:
 
 
 @contextmanager
-def _resume_hint(output: Path) -> Iterator[None]:
-    """On Ctrl-C, say that nothing is lost."""
+def _resume_hint(backup: Backup | list[Backup], output: Path) -> Iterator[None]:
+    """On Ctrl-C, say that nothing is lost, where a finished epoch was kept; `backup` is that of the seed in work."""
     try:
         yield
     except KeyboardInterrupt:
-        note(f"\ninterrupted; the same command with --resume goes on after the last finished epoch in {output}")
+        backups = backup if isinstance(backup, list) else [backup]
+        if any(one.exists() for one in backups):
+            note(f"\ninterrupted; the same command with --resume goes on after the last finished epoch in {output}")
+        else:
+            note("\ninterrupted before the first epoch was finished: nothing was kept")
         raise
 
 
@@ -280,4 +308,29 @@ def _summary(record: Mapping[str, Any], files: tuple[Path, ...]) -> str:
             f"temperature: {calibration['temperature']:.4f} folded in; "
             f"expected calibration error on validation images {before:.4f} before, {after:.4f} after"
         )
+    return "\n".join([*lines, "wrote " + ", ".join(str(path) for path in files)])
+
+
+def _seed_table(figures: Mapping[str, Any]) -> str:
+    """Return the figures of several seeds as lines for people."""
+    rows = [(f"seed {row['seed']}", row) for row in figures["seeds"]]
+    rows += [("mean", figures["mean"]), ("deviation", figures["standard_deviation"])]
+    lines = ["float         validation    test"]
+    for title, row in rows:
+        mark = "  <- chosen" if row.get("seed") == figures["chosen_seed"] else ""
+        lines.append(f"{title:13} {row['validation']:10.4f}  {row['test']:.4f}{mark}")
+    return "\n".join(lines)
+
+
+def _photo_summary(record: Mapping[str, Any], files: tuple[Path, ...]) -> str:
+    lines = [
+        f"{name}: right {row.get('right', 0):.3f} of {row['garments']} garments held out; "
+        f"answered {row.get('answered', 0):.3f}, of these right {row.get('right_of_answered', 0):.3f}"
+        for name, row in record["held_out"].get("collections", {}).items()
+        if row["garments"]
+    ]
+    if record["temperature"] is None:
+        lines.append("too few pictures were held out to fit a temperature and a threshold")
+    else:
+        lines.append(f"temperature {record['temperature']:.3f} folded in; unsure below {record['unsure_below']:.4f}")
     return "\n".join([*lines, "wrote " + ", ".join(str(path) for path in files)])

@@ -1,9 +1,12 @@
-"""Recipes: everything that decides what a training does, but for the data and the seed."""
+"""Recipes: everything that decides what a training does, but for the data and the seed.
+
+`Recipe` is the dataset classifier's, `PhotoRecipe` the photo model's.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -22,7 +25,7 @@ class Recipe:
     learning_rate: float
     """The constant rate, or the peak of the cycle."""
     schedule: Literal["constant", "one-cycle"]
-    """One cycle (Smith & Topin 2018): up to the peak, then down to almost nothing. See `schedule`."""
+    """One cycle (Smith & Topin 2018): up to the peak, then down to almost nothing. See `fit`."""
     weight_decay: float
     """Share of the weights taken off a step, times the learning rate (AdamW only)."""
     horizontal_flips: bool
@@ -30,13 +33,13 @@ class Recipe:
     input_dropout: float
     """Share of the pixels set to 0 in training."""
     sharpness_radius: float
-    """Radius of sharpness-aware training (Foret et al. 2021); 0 is plain training. See `sharpness`."""
+    """Radius of sharpness-aware training (Foret et al. 2021); 0 is plain training. See `mlp`."""
     weight_average_momentum: float | None
-    """Moving average of the weights, taken every step; None keeps the last weights. See `schedule`."""
+    """Moving average of the weights, taken every step; None keeps the last weights. See `fit`."""
     validation: bool
     """Keep the last 5,000 training images out for validation; otherwise train on all 60,000."""
     temperature: bool
-    """Fit a temperature on the validation images and fold it into the last layer. See `temperature`."""
+    """Fit a temperature on the validation images and fold it into the last layer. See `calibration`."""
 
 
 TUTORIAL: Final = Recipe(
@@ -76,7 +79,7 @@ DEFAULT: Final = Recipe(
     validation=True,
     temperature=True,
 )
-"""The shipped model. Chosen on validation images (docs/accuracy.md): sharpness-aware steps are worth 0.3 points at
+"""The shipped model. Chosen on validation images (studies/accuracy.md): sharpness-aware steps are worth 0.3 points at
 equal epochs and go on gaining where plain training has stopped; input dropout 0.2 and flips beat hidden dropout,
 label smoothing, shifts of a pixel, and training without them."""
 
@@ -87,3 +90,92 @@ def named_recipe(name: str, *, epochs: int | None = None, batch_size: int | None
     """Return the recipe of that name, with epochs or batch size changed where given. Raises KeyError."""
     recipe = RECIPES[name]
     return replace(recipe, epochs=epochs or recipe.epochs, batch_size=batch_size or recipe.batch_size)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How the photo model's training pictures are changed. Shares are of a batch or its pictures, lengths of a side."""
+
+    cut_out_share: float = 0.16
+    """Of a batch: garments cut out of white grounds and laid on others."""
+    dataset_share: float = 0.16
+    """Of a batch: Fashion-MNIST's own images, enlarged."""
+    drawn_share: float = 0.05
+    """Of a batch: drawn pictures of no garment. The rest are the collections' pictures as they are."""
+    turn: float = 9.0
+    """Standard deviation of the rotation, in degrees."""
+    any_angle: float = 0.12
+    """Share of pictures turned by any angle."""
+    smallest: float = 0.7
+    largest: float = 1.2
+    """Scale, between these."""
+    shift: float = 0.1
+    """Furthest shift, left, right, up or down."""
+    aspect: float = 0.06
+    """Standard deviation of the logarithm of the aspect ratio's change."""
+    erased: float = 0.25
+    """Share of pictures with a rectangle erased."""
+    coarse: float = 0.1
+    """Share of pictures made coarse, as if enlarged from very few pixels."""
+    inverted: float = 0.04
+    """Share of pictures made negatives."""
+    pair: float = 0.4
+    """Share of cut-out shoes that lie there as a pair."""
+    cut_smallest: float = 0.55
+    cut_largest: float = 1.25
+    """Scale of cut-out garments, between these."""
+
+
+@dataclass(frozen=True)
+class PhotoRecipe:
+    """What to train the photo model with. Loss: `cnn.partial_label_loss`; optimizer: AdamW under a cosine."""
+
+    name: str
+    epochs: int
+    steps: int
+    """Steps an epoch: pictures are drawn, so an epoch is only where progress is noted."""
+    batch_size: int
+    side: int
+    """Of the network's square, pixels."""
+    canvas: int
+    """Of the squares that pictures are kept in for augmentation, pixels."""
+    layers: tuple[tuple[int, int], ...]
+    """Filters and stride of each 3x3 convolution."""
+    learning_rate: float
+    """Peak of the schedule."""
+    weight_decay: float
+    weight_average_momentum: float
+    """Moving average of the weights, taken every step."""
+    smoothing: float
+    """Label smoothing, 0..1."""
+    no_garment_weight: float
+    """Weight of pictures of no garment, whose target is the uniform distribution."""
+    held_out: int
+    """One group of pictures in so many is held out: temperature and `unsure_below` are fitted on them."""
+    right_of_answered: float
+    """Share of right answers among those that are not `unsure`, on held-out pictures: it sets `unsure_below`."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+PHOTO: Final = PhotoRecipe(
+    name="photo",
+    epochs=60,
+    steps=200,
+    batch_size=128,
+    side=64,
+    canvas=80,
+    layers=((24, 2), (48, 2), (48, 1), (80, 2), (80, 1), (128, 2), (128, 1)),
+    learning_rate=3e-3,
+    weight_decay=0.02,
+    weight_average_momentum=0.998,
+    smoothing=0.03,
+    no_garment_weight=0.5,
+    held_out=8,
+    right_of_answered=0.97,
+)
+"""The shipped photo model. Chosen on held-out training pictures and on sources left out (studies/photos.md)."""
+
+
+def named_photo_recipe(*, epochs: int | None = None, batch_size: int | None = None) -> PhotoRecipe:
+    """Return the photo model's recipe, with epochs or batch size changed where given."""
+    return replace(PHOTO, epochs=epochs or PHOTO.epochs, batch_size=batch_size or PHOTO.batch_size)

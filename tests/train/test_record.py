@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from fmnist_train.backend import keras
-from fmnist_train.keras_file import keras_file, read_record
-from fmnist_train.model import build_model
+from fmnist_train.mlp import build_model
+from fmnist_train.record import keras_file, read_record
 
 PLAIN_LOAD = """
 import os, sys

@@ -1,6 +1,6 @@
 """What each part of the default recipe is worth: leave it out, train again, and look at validation images alone.
 
-`make accuracy-study` writes docs/accuracy-study.md by it; what is measured is kept in build/accuracy, so that the study
+`make accuracy-study` writes studies/accuracy-study.md by it; what is measured is kept in build/accuracy, so that the study
 can be interrupted and gone on with.
 """
 
@@ -19,11 +19,10 @@ from typing import Any, Final
 from fmnist_edge.atomic import write_atomically
 from fmnist_train.backend import use_one_thread
 from fmnist_train.backup import Backup
-from fmnist_train.fitting import TrainingData, fit, load_training_data
+from fmnist_train.calibration import logits_of, score
+from fmnist_train.fit import TrainingData, fit, load_training_data
 from fmnist_train.recipes import DEFAULT, TUTORIAL, Recipe
 from fmnist_train.record import settings, versions
-from fmnist_train.scores import score
-from fmnist_train.temperature import logits_of
 
 SEEDS: Final = (0, 1, 2)
 VARIANTS: Final[Mapping[str, Recipe]] = MappingProxyType(

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from fmnist_train.fit import average_momentum, build_optimizer, learning_rate
 from fmnist_train.recipes import DEFAULT, TUTORIAL
-from fmnist_train.schedule import average_momentum, build_optimizer, learning_rate
 
 
 def test_one_cycle_climbs_to_the_peak_in_three_tenths_and_falls_to_almost_nothing() -> None:

@@ -1,1 +1,0 @@
-"""Training of the photo model: composites, segmenter, drawing, head."""

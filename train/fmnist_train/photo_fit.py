@@ -1,0 +1,320 @@
+"""The photo model's training: read pictures, hold some out, fit, calibrate on those held out, write."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmnist_edge.atomic import write_atomically
+from fmnist_edge.contract import LABELS, OUTPUT_NAME
+from fmnist_edge.dataset import SHA256, Split, load_split
+from fmnist_edge.errors import DataError
+from fmnist_train.augment import Batches
+from fmnist_train.backend import keras, tf
+from fmnist_train.backup import Backup, History
+from fmnist_train.calibration import calibration_error, confidence_for, fit_partial_temperature, fold_temperature
+from fmnist_train.cnn import NAME, build_cnn, build_cnn_training_model, partial_label_loss
+from fmnist_train.mlp import EpochClock
+from fmnist_train.pictures import Picture, accepted_matrix, hold_out, load_squares, read_collections
+from fmnist_train.recipes import PhotoRecipe
+from fmnist_train.record import FIGURE_DIGITS, SCHEMA_VERSION, keras_file, record_text, versions
+from fmnist_train.stock import balanced_weights, load_stock
+
+MODEL_FILE: Final = f"{NAME}.keras"
+RECORD_FILE: Final = f"{NAME}.training.json"
+BACKUP_FOLDER: Final = f".{NAME}.backup"
+FEWEST_HELD_OUT: Final = 50  # garments: fewer set no temperature
+WARM_UP_SHARE: Final = 0.05  # of the steps, up to the peak rate; then a cosine down
+AVERAGE_SHARE: Final = 0.03  # the moving average reaches over at most this share of the steps
+
+OnStep = Callable[[int, Mapping[str, float]], None]
+"""Called after a step or an epoch with the number of steps done and the figures so far (an epoch's have `val_`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Pictures that no step is taken on."""
+
+    pictures: Sequence[Picture]
+    squares: NDArray[np.uint8]
+    """[n, side, side, 3]"""
+    accepted: NDArray[np.float32]
+    """[n, 10]"""
+
+    def garments(self) -> NDArray[np.bool_]:
+        """Tell which pictures show a garment of the ten classes: bool [n]."""
+        result: NDArray[np.bool_] = self.accepted.max(axis=1, initial=0) > 0
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoTraining:
+    """A finished training and where its files lie."""
+
+    record: dict[str, Any]
+    files: tuple[Path, ...]
+
+
+def photo_backup(recipe: PhotoRecipe, seed: int, output: Path) -> Backup:
+    """Return the backup of this training in an output folder, whether or not it exists yet."""
+    return Backup(output / BACKUP_FOLDER, {**asdict(recipe), "seed": seed, **versions()})
+
+
+def train_photo(
+    recipe: PhotoRecipe,
+    seed: int,
+    output: Path,
+    collections: Sequence[Path],
+    *,
+    data: Path | None = None,
+    resume: bool = False,
+    say: Callable[[str], None] = lambda _line: None,
+    on_step: OnStep = lambda _step, _figures: None,
+) -> PhotoTraining:
+    """Train the photo model on collections of pictures and write `fmnist-photo.keras` and its record into `output`.
+
+    `say` is told what takes long before the first step. Files of an earlier training are replaced at the end. Raises
+    UsageError if there is nothing to resume or it is of another training, DataError, OutputError.
+    """
+    backup = photo_backup(recipe, seed, output)
+    history = backup.restore() if resume else {}
+    pictures = read_collections(collections, "train")
+    kept, out = hold_out(pictures, recipe.held_out)
+    _require_classes(kept)
+    if not resume:
+        backup.begin()
+    try:
+        say(f"reading {len(pictures):,} pictures, {len(out):,} of them held out")
+        held_out = HeldOut(out, load_squares(out, recipe.side), accepted_matrix(out))
+        model = _fit(recipe, seed, kept, held_out, load_split("train", data), backup, history, on_step)
+    except BaseException:
+        if not backup.exists():  # no epoch was finished: what there is is of no use
+            backup.discard()
+        raise
+    record = _record(recipe, seed, pictures, _calibrate(model, recipe, held_out), history, model)
+    files = _write(model, record, output)
+    backup.discard()
+    return PhotoTraining(record, files)
+
+
+def _require_classes(pictures: Sequence[Picture]) -> None:
+    """Raise DataError where a class is missing: the network would never be told what it looks like in a picture."""
+    seen = {one for picture in pictures for one in picture.accepted}
+    missing = [label for number, label in enumerate(LABELS) if number not in seen]
+    if missing:
+        raise DataError(f"the pictures show no {', no '.join(missing)}: add a collection that does with --pictures")
+
+
+def _fit(
+    recipe: PhotoRecipe,
+    seed: int,
+    kept: Sequence[Picture],
+    held_out: HeldOut,
+    images: Split,
+    backup: Backup,
+    history: History,
+    on_step: OnStep,
+) -> Any:
+    """Train and return the network with its averaged weights."""
+    stock = load_stock(kept, images, recipe.canvas, seed)
+    keras.utils.set_random_seed(seed)
+    model = build_cnn(recipe.side, recipe.layers)
+    trainer = build_cnn_training_model(model)
+    trainer.compile(
+        optimizer=_optimizer(recipe),
+        loss=partial_label_loss(recipe.smoothing, recipe.no_garment_weight),
+        weighted_metrics=[],
+        metrics=[AcceptedAccuracy()],
+        jit_compile=False,  # measured: XLA takes a third more time on a CPU, and so does bfloat16 with it
+    )
+    clock = EpochClock()
+    batches = Batches(stock, recipe.side, recipe.batch_size, seed, recipe.augmentation)
+    trainer.fit(
+        _epochs(batches, recipe.steps, clock.epoch),
+        epochs=recipe.epochs,
+        shuffle=False,
+        verbose=0,
+        validation_data=(held_out.squares.astype(np.float32), held_out.accepted) if len(held_out.squares) else None,
+        validation_batch_size=256,
+        callbacks=[
+            clock,
+            keras.callbacks.SwapEMAWeights(),
+            *backup.callbacks(history),
+            _Steps(recipe.steps, on_step),
+        ],
+    )
+    return model
+
+
+def _epochs(batches: Batches, steps: int, epoch: Any) -> Any:
+    """Return a tf.data.Dataset of one epoch; `epoch` is read when an iterator is made."""
+
+    def one_epoch(_: Any) -> Any:
+        number = tf.identity(epoch)
+        return tf.data.Dataset.range(steps).map(lambda step: batches.batch(number, step), num_parallel_calls=2)
+
+    counted = tf.data.experimental.assert_cardinality(steps)
+    return tf.data.Dataset.range(1).flat_map(one_epoch).apply(counted).prefetch(2)
+
+
+def _optimizer(recipe: PhotoRecipe) -> Any:
+    steps = recipe.epochs * recipe.steps
+    warm_up = max(1, round(WARM_UP_SHARE * steps))
+    rate = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=recipe.learning_rate / 25,
+        warmup_target=recipe.learning_rate,
+        warmup_steps=warm_up,
+        decay_steps=max(1, steps - warm_up),
+        alpha=1e-3,
+    )
+    momentum = min(recipe.weight_average_momentum, 1 - 1 / max(1.0, AVERAGE_SHARE * steps))
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, use_ema=True, ema_momentum=momentum)
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return optimizer
+
+
+class AcceptedAccuracy(keras.metrics.Mean):
+    """Share of the garments whose most probable class is an accepted one."""
+
+    def __init__(self, name: str = "accuracy") -> None:
+        super().__init__(name=name)
+
+    def update_state(self, accepted: Any, probabilities: Any, sample_weight: Any = None) -> None:
+        """Count a batch: accepted float32 [n, 10] of 0 and 1, probabilities [n, 10]."""
+        named = keras.ops.one_hot(keras.ops.argmax(probabilities, axis=-1), len(LABELS))
+        garments = keras.ops.max(accepted, axis=-1)
+        super().update_state(keras.ops.sum(named * accepted, axis=-1), sample_weight=garments)
+
+
+class _Steps(keras.callbacks.Callback):
+    """Hands figures to the caller, step by step and at the end of each epoch."""
+
+    def __init__(self, steps: int, on_step: OnStep) -> None:
+        super().__init__()
+        self._steps, self._on_step, self._epoch = steps, on_step, 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._on_step(self._epoch * self._steps + batch + 1, _floats(logs))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._on_step((epoch + 1) * self._steps, _floats(logs))
+
+
+def _floats(logs: Mapping[str, Any] | None) -> dict[str, float]:
+    return {key: float(value) for key, value in (logs or {}).items()}
+
+
+def _calibrate(model: Any, recipe: PhotoRecipe, held_out: HeldOut) -> dict[str, Any]:
+    """Fold the temperature in and return what the held-out pictures say: JSON values.
+
+    Each picture counts as often as it would be drawn in training, so that no large collection speaks for all.
+    """
+    garments = held_out.garments()
+    if garments.sum() < FEWEST_HELD_OUT:
+        return {"temperature": None, "unsure_below": 0.0, "accuracy": {}, "held_out": {"pictures": len(garments)}}
+    weights = balanced_weights(held_out.pictures)
+    logits = _logits(model, held_out.squares)
+    temperature = fit_partial_temperature(logits[garments], held_out.accepted[garments], weights[garments])
+    fold_temperature(model, temperature)
+    probabilities = model.predict(held_out.squares, batch_size=256, verbose=0).astype(np.float64)
+    confidence = probabilities.max(axis=1)
+    right = held_out.accepted[np.arange(len(logits)), probabilities.argmax(axis=1)] > 0
+    unsure_below = confidence_for(recipe.right_of_answered, confidence[garments], right[garments], weights[garments])
+    answered = confidence >= unsure_below
+    return {
+        "temperature": round(temperature, FIGURE_DIGITS),
+        "unsure_below": float(np.floor(unsure_below * 1e4) / 1e4),
+        "accuracy": {"held_out": round(float(right[garments].mean()), 4)},
+        "held_out": {
+            "pictures": len(garments),
+            "garments": int(garments.sum()),
+            "collections": _by_collection(held_out, right, answered),
+            "expected_calibration_error": round(calibration_error(confidence[garments], right[garments]), 4),
+        },
+    }
+
+
+def _logits(model: Any, squares: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return what the softmax is given, float64 [n, 10]."""
+    last = model.get_layer(OUTPUT_NAME)
+    pooled = keras.Model(model.inputs, last.input).predict(squares, batch_size=256, verbose=0)
+    kernel, bias = (np.asarray(weight, dtype=np.float64) for weight in last.get_weights())
+    return np.asarray(pooled, dtype=np.float64) @ kernel + bias
+
+
+def _by_collection(
+    held_out: HeldOut, right: NDArray[np.bool_], answered: NDArray[np.bool_]
+) -> dict[str, dict[str, float]]:
+    """Return shares for each collection: garments right, answered, right of the answered; no garment called unsure."""
+    names = np.array([picture.collection.name for picture in held_out.pictures])
+    garments = held_out.garments()
+    figures: dict[str, dict[str, float]] = {}
+    for name in sorted(set(names.tolist())):
+        own, other = (names == name) & garments, (names == name) & ~garments
+        shares = {
+            "right": right[own],
+            "answered": answered[own],
+            "right_of_answered": right[own & answered],
+            "no_garment_unsure": ~answered[other],
+        }
+        counts = {"garments": int(own.sum()), "no_garment": int(other.sum())}
+        figures[name] = {**counts, **{key: round(float(one.mean()), 4) for key, one in shares.items() if len(one)}}
+    return figures
+
+
+def _record(
+    recipe: PhotoRecipe,
+    seed: int,
+    pictures: Sequence[Picture],
+    calibration: Mapping[str, Any],
+    history: History,
+    model: Any,
+) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "model": NAME,
+        "recipe": recipe.name,
+        "settings": {key: value for key, value in asdict(recipe).items() if key != "name"},
+        "seed": seed,
+        "network": {
+            "side": recipe.side,
+            "layers": [list(layer) for layer in recipe.layers],
+            "parameters": sum(int(np.prod(weight.shape)) for weight in model.get_weights()),
+            "labels": list(LABELS),
+        },
+        "training_data": _training_data(pictures),
+        **calibration,
+        "history": history,
+        "versions": versions(),
+        "dataset": {"name": "Fashion-MNIST", "sha256": dict(SHA256), "train": [0, 55_000]},
+    }
+
+
+def _training_data(pictures: Sequence[Picture]) -> list[dict[str, Any]]:
+    """Return each collection's name, number of pictures, and a digest of their paths and labels."""
+    counts = Counter(picture.collection.name for picture in pictures)
+    digests = {name: hashlib.sha256() for name in counts}
+    for picture in pictures:
+        digests[picture.collection.name].update(f"{picture.path} {picture.accepted}\n".encode())
+    return [
+        {"name": name, "pictures": counts[name], "sha256_of_labels": digests[name].hexdigest()}
+        for name in sorted(counts)
+    ]
+
+
+def _write(model: Any, record: dict[str, Any], output: Path) -> tuple[Path, ...]:
+    """Write the model last: where a new model lies, its record lies too."""
+    text = record_text(record)
+    write_atomically(output / RECORD_FILE, text)
+    write_atomically(output / MODEL_FILE, keras_file(model, text))
+    return output / MODEL_FILE, output / RECORD_FILE
