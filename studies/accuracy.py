@@ -1,6 +1,6 @@
 """What each part of the default recipe is worth: leave it out, train again, and look at validation images alone.
 
-`make accuracy-study` writes studies/accuracy-study.md by it; what is measured is kept in build/accuracy, so that the study
+`make accuracy-study` writes studies/accuracy-study.md by it; what is measured is kept in build/accuracy, so that it
 can be interrupted and gone on with.
 """
 

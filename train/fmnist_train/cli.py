@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from fmnist_edge.cli.options import common_options, data_option, note, output_folder_option, shows_progress
-from fmnist_edge.cli.outputs import check_outputs, overwrite_option
+from fmnist_edge.cli.options import (
+    check_outputs,
+    common_options,
+    data_option,
+    note,
+    output_folder_option,
+    overwrite_option,
+    shows_progress,
+)
 from fmnist_edge.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -133,7 +140,7 @@ def _require_extra() -> None:
 
 def _collections(pictures: tuple[Path, ...], photos: Path | None) -> list[Path]:
     """Return the collections to train on: those given, else the public photos and $FMNIST_PICTURES."""
-    from fmnist_edge.data.photos import find_photos
+    from fmnist_edge.download import find_photos
 
     if pictures:
         return [*pictures, *([photos] if photos else [])]
