@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 # Names of each part's recipes, in fmnist_train.recipes: --help does not import it.
 RECIPES: Final = {"classifier": ("default", "tutorial"), "photo": ("photo",)}
 LINES_A_RUN: Final = 10  # of progress, where no terminal shows a bar
+BAR_SECONDS: Final = 0.5  # between two updates of a bar
 PICTURES_VARIABLE: Final = "FMNIST_PICTURES"
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
+Show = Callable[[str, int, int, Mapping[str, float]], None]
 
 
 @click.command("train")
@@ -165,8 +167,18 @@ def _train_photo(
     recipe = named_photo_recipe(epochs=epochs, batch_size=batch_size)
     backup = photo_backup(recipe, seed, output)
     _announce_discarded(backup, output, resume)
-    with _step_progress(recipe.epochs, recipe.steps) as on_step, _resume_hint(backup, output):
-        training = train_photo(recipe, seed, output, collections, data=data, resume=resume, say=note, on_step=on_step)
+    note(f"reading pictures from {', '.join(map(str, collections))}")
+    with _bars() as show, _resume_hint(backup, output):
+        training = train_photo(
+            recipe,
+            seed,
+            output,
+            collections,
+            data=data,
+            resume=resume,
+            on_read=lambda done, total: show("reading", done, total, {}),
+            on_step=lambda step, figures: show("training", step, recipe.epochs * recipe.steps, figures),
+        )
     click.echo(_photo_summary(training.record, training.files))
 
 
@@ -249,31 +261,33 @@ def _progress(epochs: int) -> Iterator[OnEpoch]:
 
 
 @contextmanager
-def _step_progress(epochs: int, steps: int) -> Iterator[OnEpoch]:
-    """Do as `_progress` for figures that come step by step: the bar moves with the steps."""
-    if not shows_progress():
-        every = max(1, epochs // LINES_A_RUN)
+def _bars() -> Iterator[Show]:
+    """Show a bar for each phase on a terminal, else a line a tenth; called with phase, done, total and figures."""
+    with ExitStack() as bars:
+        bar: Any = None
+        shown, tenth = 0.0, 0
 
-        def on_step(step: int, figures: Mapping[str, float]) -> None:
-            if step % steps == 0 and ("val_loss" in figures or step == epochs * steps):
-                _note_epoch(epochs, every, step // steps, figures)
+        def show(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+            nonlocal bar, shown
+            if bar is None or bar.label != phase:
+                bars.close()
+                bar = bars.enter_context(_bar(total, phase))
+            if done < total and time.monotonic() - shown < BAR_SECONDS:
+                return
+            shown = time.monotonic()
+            bar.update(done - bar.pos, figures)
 
-        yield on_step
-        return
-    shown = time.monotonic()
-    with _bar(epochs * steps) as bar:
+        def tell(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+            nonlocal tenth
+            if "val_loss" in figures and done * LINES_A_RUN // total > tenth:
+                tenth = done * LINES_A_RUN // total
+                note(f"{phase}, step {done:,} of {total:,}: {_figures(figures)}")
 
-        def on_step(step: int, figures: Mapping[str, float]) -> None:
-            nonlocal shown
-            if time.monotonic() - shown > 0.5 or step == epochs * steps:
-                shown = time.monotonic()
-                bar.update(step - bar.pos, figures)
-
-        yield on_step
+        yield show if shows_progress() else tell
 
 
-def _bar(length: int) -> Any:
-    return click.progressbar(length=length, label="training", file=sys.stderr, item_show_func=_shown)
+def _bar(length: int, label: str = "training") -> Any:
+    return click.progressbar(length=length, label=label, file=sys.stderr, item_show_func=_shown)
 
 
 def _note_epoch(epochs: int, every: int, epoch: int, figures: Mapping[str, float]) -> None:

@@ -25,7 +25,7 @@ from fmnist_train.mlp import EpochClock
 from fmnist_train.pictures import Picture, accepted_matrix, hold_out, load_squares, read_collections
 from fmnist_train.recipes import PhotoRecipe
 from fmnist_train.record import FIGURE_DIGITS, SCHEMA_VERSION, keras_file, record_text, versions
-from fmnist_train.stock import balanced_weights, load_stock
+from fmnist_train.stock import Stock, balanced_weights, load_stock
 
 MODEL_FILE: Final = f"{NAME}.keras"
 RECORD_FILE: Final = f"{NAME}.training.json"
@@ -34,6 +34,8 @@ FEWEST_HELD_OUT: Final = 50  # garments: fewer set no temperature
 WARM_UP_SHARE: Final = 0.05  # of the steps, up to the peak rate; then a cosine down
 AVERAGE_SHARE: Final = 0.03  # the moving average reaches over at most this share of the steps
 
+OnRead = Callable[[int, int], None]
+"""Called while pictures are read, with how much is done and how much there is in all."""
 OnStep = Callable[[int, Mapping[str, float]], None]
 """Called after a step or an epoch with the number of steps done and the figures so far (an epoch's have `val_`)."""
 
@@ -75,12 +77,12 @@ def train_photo(
     *,
     data: Path | None = None,
     resume: bool = False,
-    say: Callable[[str], None] = lambda _line: None,
+    on_read: OnRead = lambda _done, _total: None,
     on_step: OnStep = lambda _step, _figures: None,
 ) -> PhotoTraining:
     """Train the photo model on collections of pictures and write `fmnist-photo.keras` and its record into `output`.
 
-    `say` is told what takes long before the first step. Files of an earlier training are replaced at the end. Raises
+    Files of an earlier training are replaced at the end. Raises
     UsageError if there is nothing to resume or it is of another training, DataError, OutputError.
     """
     backup = photo_backup(recipe, seed, output)
@@ -91,9 +93,9 @@ def train_photo(
     if not resume:
         backup.begin()
     try:
-        say(f"reading {len(pictures):,} pictures, {len(out):,} of them held out")
-        held_out = HeldOut(out, load_squares(out, recipe.side), accepted_matrix(out))
-        model = _fit(recipe, seed, kept, held_out, load_split("train", data), backup, history, on_step)
+        images = load_split("train", data)
+        stock, held_out = _read(recipe, seed, kept, out, images, on_read)
+        model = _fit(recipe, seed, stock, held_out, backup, history, on_step)
     except BaseException:
         if not backup.exists():  # no epoch was finished: what there is is of no use
             backup.discard()
@@ -112,18 +114,33 @@ def _require_classes(pictures: Sequence[Picture]) -> None:
         raise DataError(f"the pictures show no {', no '.join(missing)}: add a collection that does with --pictures")
 
 
+def _read(
+    recipe: PhotoRecipe, seed: int, kept: Sequence[Picture], out: Sequence[Picture], images: Split, on_read: OnRead
+) -> tuple[Stock, HeldOut]:
+    """Read the pictures that are trained on and those held out."""
+    total, done = len(out) + 2 * len(kept), 0
+
+    def on_done(count: int) -> None:
+        nonlocal done
+        done += count
+        on_read(done, total)
+
+    held_out = HeldOut(out, load_squares(out, recipe.side, on_done=on_done), accepted_matrix(out))
+    stock = load_stock(kept, images, recipe.canvas, seed, on_done)
+    on_read(total, total)
+    return stock, held_out
+
+
 def _fit(
     recipe: PhotoRecipe,
     seed: int,
-    kept: Sequence[Picture],
+    stock: Stock,
     held_out: HeldOut,
-    images: Split,
     backup: Backup,
     history: History,
     on_step: OnStep,
 ) -> Any:
     """Train and return the network with its averaged weights."""
-    stock = load_stock(kept, images, recipe.canvas, seed)
     keras.utils.set_random_seed(seed)
     model = build_cnn(recipe.side, recipe.layers)
     trainer = build_cnn_training_model(model)
@@ -154,14 +171,8 @@ def _fit(
 
 
 def _epochs(batches: Batches, steps: int, epoch: Any) -> Any:
-    """Return a tf.data.Dataset of one epoch; `epoch` is read when an iterator is made."""
-
-    def one_epoch(_: Any) -> Any:
-        number = tf.identity(epoch)
-        return tf.data.Dataset.range(steps).map(lambda step: batches.batch(number, step), num_parallel_calls=2)
-
-    counted = tf.data.experimental.assert_cardinality(steps)
-    return tf.data.Dataset.range(1).flat_map(one_epoch).apply(counted).prefetch(2)
+    """Return a tf.data.Dataset of one epoch; `epoch` is a variable, set before Keras makes the epoch's iterator."""
+    return tf.data.Dataset.range(steps).map(lambda step: batches.batch(tf.identity(epoch), step)).prefetch(2)
 
 
 def _optimizer(recipe: PhotoRecipe) -> Any:

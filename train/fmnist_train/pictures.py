@@ -17,7 +17,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
@@ -31,6 +31,8 @@ from fmnist_edge.contract import LABELS
 from fmnist_edge.errors import DataError
 
 Part = Literal["train", "validation"]
+OnDone = Callable[[int], None]
+"""Called now and then with how many more pictures are done."""
 
 LABELS_FILE: Final = "labels.csv"
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
@@ -174,11 +176,13 @@ def letterboxed(image: PIL.Image.Image, side: int, resample: PIL.Image.Resamplin
     return np.pad(pixels, [*padding, (0, 0)], mode="edge")
 
 
-def load_squares(pictures: Sequence[Picture], side: int, *, vary: bool = False) -> NDArray[np.uint8]:
+def load_squares(
+    pictures: Sequence[Picture], side: int, *, vary: bool = False, on_done: OnDone = lambda _count: None
+) -> NDArray[np.uint8]:
     """Return all pictures as uint8 [n, side, side, 3], scaled by a bilinear filter.
 
     With `vary` each takes one of four filters by a hash of its name, so that a network trained on them learns none of
-    their traits. Raises DataError, naming the picture, where one cannot be decoded.
+    their traits. `on_done` is told each picture. Raises DataError, naming the picture, where one cannot be decoded.
     """
     squares = np.empty((len(pictures), side, side, 3), np.uint8)
     for row, (picture, data) in enumerate(zip(pictures, read_bytes(pictures), strict=True)):
@@ -187,6 +191,7 @@ def load_squares(pictures: Sequence[Picture], side: int, *, vary: bool = False) 
             squares[row] = letterboxed(decode(data, side), side, resample)
         except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
             raise DataError(f"{picture.name} cannot be decoded ({error}): repair it or take it out") from error
+        on_done(1)
     return squares
 
 

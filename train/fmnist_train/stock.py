@@ -15,13 +15,13 @@ import PIL.ImageFont
 from numpy.typing import NDArray
 
 from fmnist_edge.dataset import Split
-from fmnist_train.pictures import Picture, accepted_matrix, decode, load_squares, read_bytes
+from fmnist_train.pictures import OnDone, Picture, accepted_matrix, decode, load_squares, read_bytes
 
 NEAR_WHITE: Final = 236  # the darkest channel of a catalogue's ground
 WHITE_BORDER: Final = 0.8  # share of the border that must be near white for a garment to be cut out
 GARMENT_AREA: Final = (0.04, 0.85)  # of the square; outside this the cutting has failed
 GROUND_PATCH: Final = (0.19, 0.34)  # of the shorter side: corners of this size hold floor and wall, seldom garment
-COLLECTION_POWER: Final = 0.4  # a collection's share of a batch grows with its number of pictures to this power
+COLLECTION_POWER: Final = 0.2  # a collection's share of a batch grows with its number of pictures to this power
 KIND_POWER: Final = 0.5  # within a collection, a kind's share grows so
 DRAWN: Final = 700
 CHUNK: Final = 512
@@ -49,14 +49,17 @@ class Stock:
     """Fashion-MNIST's training images."""
 
 
-def load_stock(pictures: Sequence[Picture], images: Split, side: int, seed: int) -> Stock:
-    """Read all pictures into squares of that side and make the rest of the stock from them. Raises DataError."""
+def load_stock(pictures: Sequence[Picture], images: Split, side: int, seed: int, on_done: OnDone) -> Stock:
+    """Read all pictures into squares of that side and make the rest of the stock from them. Raises DataError.
+
+    `on_done` is told each picture that was read, and again each that a garment or a ground was cut out of.
+    """
     rng = np.random.default_rng(seed)
-    squares = load_squares(pictures, side, vary=True)
+    squares = load_squares(pictures, side, vary=True, on_done=on_done)
     accepted = accepted_matrix(pictures)
     on_white = white_borders(squares)
     rows = np.flatnonzero(on_white & (accepted.max(1, initial=0) > 0))
-    cut_outs, found = cut_out(squares[rows])
+    cut_outs, found = cut_out(squares[rows], on_done)
     photos = [picture for picture, white in zip(pictures, on_white, strict=True) if not white]
     return Stock(
         pictures=squares,
@@ -64,7 +67,7 @@ def load_stock(pictures: Sequence[Picture], images: Split, side: int, seed: int)
         weights=balanced_weights(pictures),
         cut_outs=cut_outs[found],
         cut_rows=rows[found],
-        grounds=corner_patches(photos, side, rng),
+        grounds=corner_patches(photos, side, rng, on_done),
         drawn=np.stack([draw_no_garment(rng, side) for _ in range(DRAWN)]),
         images=images,
     )
@@ -95,7 +98,9 @@ def white_borders(squares: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return result
 
 
-def cut_out(squares: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def cut_out(
+    squares: NDArray[np.uint8], on_done: OnDone = lambda _count: None
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return garments as uint8 [n, c, c, 4] (RGB times alpha, alpha), and which of them look whole: bool [n].
 
     The ground is what is near white and connected to the border; the garment is the rest, opened to lose specks,
@@ -111,11 +116,14 @@ def cut_out(squares: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.b
         )  # half a pixel inside the outline, where no white shines through
         result[start : start + CHUNK, ..., :3] = np.round(part * alpha[..., None])
         result[start : start + CHUNK, ..., 3] = np.round(alpha * 255)
+        on_done(len(part))
     area = (result[..., 3] > 127).mean(axis=(1, 2))
     return result, (area > GARMENT_AREA[0]) & (area < GARMENT_AREA[1])
 
 
-def corner_patches(photos: Sequence[Picture], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def corner_patches(
+    photos: Sequence[Picture], side: int, rng: np.random.Generator, on_done: OnDone = lambda _count: None
+) -> NDArray[np.uint8]:
     """Return a corner of each photo, enlarged: uint8 [n, side, side, 3]."""
     patches = np.empty((len(photos), side, side, 3), np.uint8)
     for row, data in enumerate(read_bytes(photos)):
@@ -125,6 +133,7 @@ def corner_patches(photos: Sequence[Picture], side: int, rng: np.random.Generato
         top = int(rng.integers(2)) * (image.height - length)
         box = (left, top, left + length, top + length)
         patches[row] = np.asarray(image.resize((side, side), PIL.Image.Resampling.BICUBIC, box))
+        on_done(1)
     return patches
 
 
