@@ -1,4 +1,4 @@
-"""Turn "Fashion Product Images (Small)" into a collection of labelled pictures: python studies/catalogue.py SOURCE FOLDER.
+"""Turn "Fashion Product Images (Small)" into labelled pictures: python studies/catalogue.py SOURCE FOLDER.
 
 SOURCE is what was downloaded: the folder or zip file from Kaggle (styles.csv and images/), or the folder of .parquet
 files from the Hugging Face hub (needs pyarrow). FOLDER gets train/, validation/ and labels.csv, to be named in
