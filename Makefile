@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/
 INSTALL := $(RUN)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test stress fuzz fuzz-quick bench bench-quick bench-readme lint format models photo-vectors samples photo-figure page-figure figures constraints wheel clean
+.PHONY: help demo test stress fuzz fuzz-quick bench bench-quick bench-against bench-readme lint format models photo-vectors samples photo-figure page-figure figures constraints wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -53,16 +53,20 @@ lake-bench: $(LAKE_VENV)/.installed  ## measure classify-lake against classify (
 lake-figures: $(LAKE_VENV)/.installed  ## put the last `make lake-bench` into README.md and docs/lake.md
 	@$(LAKE)python -m fmnist_bench.lake figures build/lake-bench.json README.md docs/lake.md
 
-bench: $(VENV)/.dev  ## measure every contender (about ten minutes, on a machine with nothing else to do) into build/bench/
+bench: $(VENV)/.dev  ## measure every backend (about four minutes, on a machine with nothing else to do) into build/bench/
 	@$(RUN)fmnist-edge data fetch
 	@$(RUN)fmnist-edge bench --require-all -o build/bench
 
-bench-quick: $(VENV)/.dev  ## the same in under 90 seconds: does every contender run, and about how fast
+bench-quick: $(VENV)/.dev  ## the same in under 90 seconds: does every backend run, and about how fast
 	@$(RUN)fmnist-edge data fetch
-	@$(RUN)fmnist-edge bench --quick --require-all -o build/bench-quick
+	@$(RUN)fmnist-edge bench --quick --require-all --against docs/bench.json -o build/bench-quick
 
-bench-readme: $(VENV)/.dev  ## put the last `make bench` into README.md, docs/benchmarks.md and docs/figures/
-	$(RUN)python -m fmnist_bench.publishing build/bench/bench.json .
+BASE ?= HEAD~1
+bench-against: $(VENV)/.dev  ## did it get slower than BASE? both in turns on this machine; fails if so (make bench-against BASE=main)
+	@$(RUN)fmnist-edge bench --against "$(BASE)" -o build/bench-against
+
+bench-readme: bench  ## measure, and write README.md's table, docs/benchmark-results.md and docs/bench.json
+	$(RUN)python -m fmnist_bench.report build/bench/bench.json .
 
 fuzz: $(VENV)/.fuzz  ## try 200,000 inputs of a coverage-guided fuzzer on images and on models each (half an hour)
 	@mkdir -p build/fuzz && $(RUN)python -m pip download --quiet --no-deps --no-binary pillow --dest build/fuzz \

@@ -1,89 +1,221 @@
-"""The contenders' model files, all made from the one Keras original, in a folder of their own."""
+"""The files that the backends run, made from one original, once, in the user's cache.
+
+`python -m fmnist_bench.models ORIGINAL FOLDER` makes them.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
 import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from fmnist_bench.contenders import registry
-from fmnist_edge.atomic import write_atomically
-from fmnist_edge.errors import DataError, ModelError
+import numpy as np
+
+from fmnist_bench.backends import BACKENDS, FORM, FP32, INT8, KERAS, LITERT_FP32, LITERT_INT8, WEIGHTS, environment
+from fmnist_bench.machine import load_average, machine, versions
+from fmnist_edge import LABELS, ModelError
+from fmnist_edge.dataset import load_split, user_cache
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, read_side_json, sha256_of
 
-PREPARED: Final = "prepared.json"  # written last: what is missing, or was made from another original, is made again
-_CHECKOUT: Final = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from fmnist_convert.original import Original
+
+_REFERENCE: Final = "original.npy"  # the original's probabilities of the test images, float32 [10000, 10]
+_RECORD: Final = "prepared.json"  # written last: a folder that lacks it is made again
+_COMMITTED: Final = Path(__file__).parents[2] / "train" / "artifacts" / "fmnist-mlp.keras"
+# LiteRT's guide to post-training quantization asks for 100 to 500; these are training images, never test ones.
+_CALIBRATION_IMAGES: Final = 1000
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The folder with what could be made."""
+    """What the backends can be opened with."""
 
-    folder: Path
-    missing: dict[str, str]
-    """File name to why it could not be made."""
-    original: str | None
-    """SHA-256 of the Keras original, if it was at hand."""
+    int8: Path = EMBEDDED_CLASSIFIER
+    """The int8 .onnx file that is measured."""
+    original: Path | None = None
+    folder: Path = Path()
+
+    def file(self, key: str) -> Path:
+        """Return the model file of a backend; raises LookupError that says why there is none."""
+        backend = BACKENDS[key]
+        if backend.missing():
+            raise LookupError(f"{backend.needs} is not installed")
+        if backend.file == INT8:
+            return self.int8
+        if self.original is None:
+            raise LookupError("needs the original: give --original")
+        missing: dict[str, str] = json.loads((self.folder / _RECORD).read_bytes())
+        if backend.file in missing:
+            raise LookupError(missing[backend.file])
+        return self.folder / backend.file
+
+    def reference(self) -> Any:
+        """Return the original's probabilities of the test images, float32 [10000, 10]; None without an original."""
+        return np.load(self.folder / _REFERENCE) if self.original else None
+
+    def about(self, load_before: float | None) -> dict[str, Any]:
+        """Return what a report says besides times."""
+        missing = {}
+        for key, backend in BACKENDS.items():
+            try:
+                self.file(key)
+            except LookupError as error:
+                missing[backend.title] = str(error)
+        sha256, size = sha256_of(self.int8), self.int8.stat().st_size
+        return {
+            "model": {"name": self.int8.name, "bytes": size, "sha256": sha256},
+            "original": self.original and self.original.name,
+            "missing": missing,
+            "machine": machine(),
+            "versions": versions(),
+            "load": [load_before, load_average()],
+        }
 
 
-def find_original(given: Path | None) -> Path | None:
-    """Return the Keras original: the one given, or that of the checkout this module lies in; None without either.
+def prepare(original: Path | None = None, model: Path | None = None) -> Prepared:
+    """Make the files from `original`, unless the cache has them; `model` is the int8 file that belongs to it.
 
-    Raises ModelError if the one given is missing.
+    By default the shipped file, and the original of the checkout. Raises ModelError for a file that is not there, or
+    if the shipped file was not made from the checkout's original.
     """
-    if given is not None and not given.is_file():
-        raise ModelError(f"no model at {given}: give the path of the .keras file that the shipped .onnx was made from")
-    committed = _CHECKOUT / "train" / "artifacts" / "fmnist-mlp.keras"
-    return given or (committed if committed.is_file() else None)
-
-
-def prepare_models(original: Path | None, folder: Path) -> Prepared:
-    """Make the model files of all contenders, unless they lie there already.
-
-    Without the original, or without TensorFlow, only the shipped int8 file is there. Raises ModelError if the
-    shipped file was made from another original: then the contenders would not run the same weights.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(EMBEDDED_CLASSIFIER, folder / registry.INT8)
-    made = {one.model for one in registry.CONTENDERS} - {registry.INT8}
+    for path in (original, model):
+        if path is not None and not path.exists():
+            raise ModelError(f"no model at {path}")
+    if original is None and model is None and _COMMITTED.is_file():
+        original = _COMMITTED
+        if sha256_of(original) != read_side_json(EMBEDDED_CLASSIFIER)["original"]["sha256"]:
+            raise ModelError(f"the shipped int8 file was not made from {original}: run `make convert-models`")
     if original is None:
-        return Prepared(folder, dict.fromkeys(made, "the Keras original is not here: give --original FILE"), None)
-    sha256 = sha256_of(original)
-    recorded = read_side_json(EMBEDDED_CLASSIFIER)["original"]["sha256"]
-    if sha256 != recorded:
-        raise ModelError(f"the shipped int8 file was not made from {original}: run `make convert-models` first")
-    if _is_current(folder, sha256):
-        return Prepared(folder, _missing(folder), sha256)
-    shutil.copyfile(original, folder / registry.ORIGINAL)
-    _make(folder)
-    write_atomically(folder / PREPARED, json.dumps({"original": sha256, "missing": _missing(folder)}))
-    return Prepared(folder, _missing(folder), sha256)
+        return Prepared(model or EMBEDDED_CLASSIFIER)
+    folder = _folder(original)
+    if not (folder / _RECORD).is_file():
+        _make_apart(original, folder)
+    return Prepared(model or EMBEDDED_CLASSIFIER, original, folder)
 
 
-def _is_current(folder: Path, sha256: str) -> bool:
-    try:
-        facts: dict[str, Any] = json.loads((folder / PREPARED).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return facts == {"original": sha256, "missing": _missing(folder)} and not facts["missing"]
+def _folder(original: Path) -> Path:
+    """Return the folder for an original and the converters that are installed."""
+    files = sorted(original.rglob("*")) if original.is_dir() else [original]
+    key = hashlib.sha256(repr(versions()).encode())
+    for file in files:
+        key.update(file.read_bytes() if file.is_file() else b"")
+    return (user_cache() or Path(tempfile.gettempdir()) / "fmnist-edge") / "bench" / key.hexdigest()[:16]
 
 
-def _missing(folder: Path) -> dict[str, str]:
-    files = {one.model for one in registry.CONTENDERS}
-    return {name: "TensorFlow, tf2onnx and onnx make it" for name in files if not (folder / name).is_file()}
+def _make_apart(original: Path, folder: Path) -> None:
+    """Make the files in a process of its own: TensorFlow takes half a gigabyte and logs to standard error."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        command = [sys.executable, "-m", "fmnist_bench.models", str(original), f"{scratch}/made"]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+        if done.returncode != 0:
+            raise ModelError(f"cannot prepare {original}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(scratch, "made").rename(folder)
 
 
-def _make(folder: Path) -> None:
-    """Convert in a process of its own: TensorFlow takes half a gigabyte and logs to standard error."""
-    for name in {one.model for one in registry.CONTENDERS} - {registry.INT8, registry.ORIGINAL}:
-        (folder / name).unlink(missing_ok=True)
-    command = [sys.executable, "-m", "fmnist_bench.conversion", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        if "ModuleNotFoundError" not in reason and "MissingExtraError" not in reason:
-            raise DataError(f"the contenders' models could not be made: {reason}")
+def make(path: Path, folder: Path) -> None:
+    """Write every backend's file for the original at `path`, and why one cannot be."""
+    from fmnist_convert.export import export_fp32
+    from fmnist_convert.input_form import with_measured_form
+    from fmnist_convert.original import open_original
+
+    folder.mkdir()
+    original, _ = with_measured_form(open_original(path), load_split("train"))
+    np.save(folder / _REFERENCE, original.predict(load_split("test").images))
+    (folder / FORM).write_text(json.dumps(vars(original.form)), encoding="utf-8")
+
+    def fp32() -> None:
+        exported = export_fp32(original)
+        entry = exported.metadata_props.add()
+        entry.key, entry.value = "labels", json.dumps(LABELS)
+        (folder / FP32).write_bytes(exported.SerializeToString())
+
+    steps: dict[str, Callable[[], object]] = {
+        FP32: fp32,
+        KERAS: lambda: original.model.save(folder / KERAS),
+        WEIGHTS: lambda: _write_weights(original, folder / WEIGHTS),
+        LITERT_FP32: lambda: (folder / LITERT_FP32).write_bytes(_litert(original, int8=False)),
+        LITERT_INT8: lambda: (folder / LITERT_INT8).write_bytes(_litert(original, int8=True)),
+    }
+    missing = {}
+    for name, step in steps.items():
+        try:
+            step()
+        except Exception as error:  # each converter has its own errors; the other backends do without this file
+            missing[name] = f"no {name}: {(str(error).strip() or repr(error)).splitlines()[0]}"
+    (folder / _RECORD).write_text(json.dumps(missing), encoding="utf-8")
+
+
+def _of_unit_images(original: Original) -> tuple[list[Any], float, float]:
+    """Return a Keras model's layers without its own scaling, and what images in 0..1 are scaled by before them."""
+    if not hasattr(original.model, "layers") or original.form is None or original.form.padding:
+        raise ValueError(f"only a Keras model of 28x28 images has one, not {original.path.name}")
+    layers = [layer for layer in original.model.layers if type(layer).__name__ != "InputLayer"]
+    scale, offset = original.form.scale
+    if type(layers[0]).__name__ == "Rescaling":
+        own = layers.pop(0)
+        scale, offset = scale * float(own.scale), offset * float(own.scale) + float(own.offset)
+    return layers, 255 * scale, offset
+
+
+def _write_weights(original: Original, target: Path) -> None:
+    """Write kernels and biases, for images in 0..1, of a chain of dense layers with ReLU between them."""
+    layers, scale, offset = _of_unit_images(original)
+    dense = [layer for layer in layers if layer.count_params()]
+    others = {type(layer).__name__ for layer in layers} - {"Flatten", "Reshape", "Dropout", "Dense", "Softmax"}
+    if others or {layer.activation.__name__ for layer in dense[:-1]} - {"relu"}:
+        raise ValueError("the network is not a chain of dense layers with ReLU")
+    weights = [layer.get_weights() for layer in dense]
+    arrays = {
+        f"{name}{at}": array
+        for at, pair in enumerate(weights)
+        for name, array in zip(("kernel", "bias"), pair, strict=True)
+    }
+    arrays["bias0"] = arrays["bias0"] + offset * arrays["kernel0"].sum(axis=0)
+    arrays["kernel0"] = scale * arrays["kernel0"]
+    np.savez(target, **arrays)
+
+
+def _litert(original: Original, *, int8: bool) -> bytes:
+    """Convert as LiteRT's guide says, on float images in 0..1, so that its int8 form can take uint8 images."""
+    from fmnist_convert.backend import keras, tf
+
+    layers, scale, offset = _of_unit_images(original)
+    assert original.form is not None
+    image = answer = keras.Input((28, 28), dtype="float32")
+    if (round(scale, 6), offset) != (1.0, 0.0):
+        answer = keras.layers.Rescaling(scale, offset)(answer)
+    answer = keras.layers.Reshape(original.form.shape)(answer)
+    for layer in layers:
+        answer = layer(answer)
+    if original.output == "logits":
+        answer = keras.layers.Softmax()(answer)
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(image, answer))
+    if int8:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = _calibration
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.float32
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        content: bytes = converter.convert()
+    return content
+
+
+def _calibration() -> Iterator[list[Any]]:
+    for image in load_split("train").images[:_CALIBRATION_IMAGES]:
+        yield [image[None].astype(np.float32) / 255]
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,50 +1,53 @@
-"""`fmnist-edge bench`: what the models cost on this machine, beside what else one could run."""
+"""`fmnist-edge bench`: what the models cost on this machine, against the original and against an earlier commit."""
 
 from __future__ import annotations
 
-import itertools
+import json
+import os
+import re
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from fmnist_edge.cli.options import common_options, data_option, note, shows_progress, text_or_json_option
-from fmnist_edge.errors import MissingExtraError
+from fmnist_edge.cli.options import (
+    check_outputs,
+    common_options,
+    data_option,
+    note,
+    overwrite_option,
+    shows_progress,
+    text_or_json_option,
+)
+from fmnist_edge.errors import GateError, MissingExtraError, OutputError
 
 if TYPE_CHECKING:
-    from fmnist_bench.run import Request
+    from fmnist_bench.report import Page
+
+_SUITE_NEEDS: Final = ("pytest", "pytest_benchmark", "jinja2", "tabulate")
+_FILE: Final = click.Path(path_type=Path)
 
 
 @click.command("bench")
-@click.option("--quick", is_flag=True, help="Few runs: a first look, or CI.")
-@click.option("--runtime-only", is_flag=True, help="Measure the shipped classifier alone, though more is installed.")
-@click.option("--require-all", is_flag=True, help="Fail with 3 if any contender is not installed.")
+@click.option("--quick", is_flag=True, help="Few rounds and no conversion: about a minute.")
+@click.option("--runtime-only", is_flag=True, help="Measure what needs the runtime alone, though more is installed.")
+@click.option("--require-all", is_flag=True, help="Fail if a backend is not installed.")
+@click.option("--model", type=_FILE, metavar="FILE", help="Your .onnx file, instead of the shipped one.")
+@click.option("--original", type=_FILE, metavar="FILE", help="What it was made from: .keras, .h5, float .onnx.")
 @click.option(
     "--against",
-    "baseline",
-    metavar="BASELINE",
-    help="Compare with a git revision (measured in turns with this one) or a saved bench.json; exit with 1 if a "
-    "figure got slower.",
+    metavar="REVISION|FILE",
+    help="A git revision, measured in turns with this checkout: exit code 1 if it got slower. Or a saved bench.json.",
 )
 @click.option(
-    "--original",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="The .keras file that the shipped model was made from.  [default: that of the checkout]",
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write the report to DIR."
 )
-@click.option(
-    "-o",
-    "--output",
-    "output",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Write the report to DIR, too: bench.json, bench.md, bench.html and charts.",
-)
+@overwrite_option
 @data_option
 @text_or_json_option
 @common_options
@@ -52,117 +55,122 @@ def command(
     quick: bool,
     runtime_only: bool,
     require_all: bool,
-    baseline: str | None,
+    model: Path | None,
     original: Path | None,
+    against: str | None,
     output: Path | None,
+    overwrite: bool,
     data: Path | None,
     output_format: str,
 ) -> None:
-    """Measure speed, memory and size.
+    """Measure speed, memory, size and accuracy.
 
-    On any device: cold start, one image, one PNG, and 10,000 images, by the runtime alone. With the extra [bench]:
-    the whole suite, against Keras, LiteRT, OpenVINO and numpy on the same weights.
+    With the runtime alone: one image, one PNG, photos, 10,000 images, a folder, cold start. With the extra [bench]:
+    also Keras, LiteRT, OpenVINO and numpy on the same weights, and the conversion. A report is bench.json (in
+    pytest-benchmark's form), bench.md and bench.html.
     """
-    if runtime_only and (require_all or original):
-        raise click.UsageError("--require-all and --original are about contenders, which --runtime-only leaves out.")
-    if baseline and (runtime_only or require_all or original):
-        raise click.UsageError("--against measures the runtime alone: leave out what is about contenders.")
-    with _folder(output) as folder:
-        asked = _Asked(folder, output, quick, original, data, require_all, output_format)
-        if baseline:
-            _compare(baseline, asked)
+    from fmnist_bench.report import Results, page, read_results
+
+    compares = against is not None and not against.endswith(".json")
+    files = [output / f"{'against' if compares else 'bench'}.{end}" for end in ("json", "md", "html")] if output else []
+    check_outputs(files, [model, original, data, None if compares else against], overwrite=overwrite)
+    if against and compares:
+        if quick or runtime_only or require_all or model or original:
+            raise click.UsageError("--against REVISION measures two commits as they are: leave out the other options.")
+        _compare(against, data, output, output_format)
+        return
+    earlier = read_results(Path(against)) if against else None
+    alone = _only_runtime(runtime_only, needs_suite=require_all or original is not None)
+    amount = (0.15, 2) if quick else (1.0, 5)  # seconds for each row, and its fewest rounds
+    with tempfile.TemporaryDirectory(prefix="fmnist-bench-") as scratch:
+        if alone:
+            from fmnist_bench.runtime_only import measure
+
+            content = measure(model, data, Path(scratch), *amount, _show)
         else:
-            _measure(asked, runtime_only)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What both ways to measure share."""
-
-    folder: Path
-    output: Path | None
-    quick: bool
-    original: Path | None
-    data: Path | None
-    require_all: bool
-    output_format: str
-
-    def request(self) -> Request:
-        """Return what to measure."""
-        from fmnist_bench.measuring.plan import FULL, QUICK
-        from fmnist_bench.run import Request
-
-        return Request(QUICK if self.quick else FULL, self.folder, self.original, self.data, self.require_all)
-
-
-def _measure(asked: _Asked, runtime_only: bool) -> None:
-    from fmnist_bench.report.markdown import markdown
-    from fmnist_bench.report.text import text
-    from fmnist_bench.report.writing import add_to_job_summary, write_report
-    from fmnist_bench.run import run_device, run_suite, steps
-
-    needs_suite = asked.require_all or asked.original is not None or asked.output is not None
-    device, request = _only_runtime(runtime_only, needs_suite), asked.request()
-    with _progress(steps(request, device=device)) as on_step:
-        report = (run_device if device else run_suite)(request, on_step)
-    if asked.output:
-        write_report(report, asked.output)
-        note(f"wrote {asked.output / 'bench.html'}, with bench.md, bench.json and charts beside it")
-    add_to_job_summary(markdown(report))
-    click.echo(report.as_json() if asked.output_format == "json" else text(report), nl=False)
+            paths = {"original": original, "model": model, "data": data}
+            options = [f"--{name}={path.resolve()}" for name, path in paths.items() if path]
+            options += ["--require-all"] * require_all + ["-k", "not convert"] * quick
+            content = _run_suite(options, Path(scratch), *amount)
+    _show("")
+    _publish("bench", content, page(Results(content), earlier), output, output_format)
 
 
 def _only_runtime(wanted: bool, needs_suite: bool) -> bool:
     """Tell whether to measure the runtime alone: by wish, or where the extra is not installed."""
-    from fmnist_bench.installed import missing_for_suite
-
-    missing = missing_for_suite()
+    missing = next((module for module in _SUITE_NEEDS if find_spec(module) is None), None)
+    if wanted and needs_suite:
+        raise click.UsageError("--runtime-only leaves out what --require-all and --original are about.")
     if missing and needs_suite:
         raise MissingExtraError("bench", "bench", missing)
     if missing and not wanted:
-        note("The runtime alone: for the other contenders, pip install 'fmnist-edge[bench]'.")
+        note(f"measuring the runtime alone: other backends need the extra [bench] ({missing} is not installed)")
     return wanted or missing is not None
 
 
-def _compare(baseline: str, asked: _Asked) -> None:
-    import json
+def _run_suite(options: Sequence[str], scratch: Path, seconds: float, fewest: int) -> dict[str, Any]:
+    """Run the benchmarks by pytest. Raises GateError if one fails."""
+    import fmnist_bench
+    from fmnist_bench.backends import environment
 
-    from fmnist_bench.comparison import check, compare, comparison_steps, write_comparison
-    from fmnist_bench.report.markdown import verdicts_text
-    from fmnist_bench.report.writing import add_to_job_summary
-
-    request = asked.request()
-    with _progress(comparison_steps(baseline, request)) as on_step:
-        verdicts = compare(baseline, request, on_step)
-    if asked.output:
-        write_comparison(verdicts, baseline, asked.output)
-    text = verdicts_text(verdicts, baseline)
-    add_to_job_summary(text)
-    facts = json.dumps([one.as_facts() for one in verdicts], indent=1) + "\n"
-    click.echo(facts if asked.output_format == "json" else text, nl=False)
-    check(verdicts, baseline)
-
-
-@contextmanager
-def _folder(output: Path | None) -> Iterator[Path]:
-    """Give a folder for models and raw data: that of the report, or one that vanishes."""
-    if output:
-        output.mkdir(parents=True, exist_ok=True)
-        yield output
-        return
-    with tempfile.TemporaryDirectory(prefix="fmnist-bench-") as folder:
-        yield Path(folder)
+    here, result = Path(fmnist_bench.__file__).parent, scratch / "bench.json"
+    suite = next(folder for folder in (here / "suite", here.parent) if (folder / "pytest.ini").is_file())
+    command = [sys.executable, "-m", "pytest", "-v", "--benchmark-only", "--benchmark-quiet", *options, str(suite)]
+    command += [f"--basetemp={scratch / 'tmp'}", f"--benchmark-storage={scratch / 'saved'}"]
+    command += [f"--benchmark-max-time={seconds}", f"--benchmark-min-rounds={fewest}", f"--benchmark-json={result}"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    lines: list[str] = []
+    with subprocess.Popen(command, env=environment(), **pipes) as process:
+        for line in process.stdout or ():
+            lines.append(line)
+            if found := re.search(r"::test_(\S.*?\]|\w+)", line):
+                _show(found[1])
+    if process.returncode != 0:
+        raise GateError("the benchmarks failed: " + "  ".join(lines[-20:]))
+    content: dict[str, Any] = json.loads(result.read_bytes())
+    return content
 
 
-@contextmanager
-def _progress(length: int) -> Iterator[Callable[[str], None]]:
-    """Show a bar on standard error where a person watches it."""
-    shown: dict[str, Any] = {
-        "file": sys.stderr,
-        "hidden": not shows_progress(),
-        "item_show_func": lambda step: step or "",
+def _compare(revision: str, data: Path | None, output: Path | None, output_format: str) -> None:
+    from fmnist_bench.compare import check, compare, table
+    from fmnist_bench.report import Page
+    from fmnist_bench.workloads import test_images
+
+    verdicts = compare(revision, test_images(data, draw=True), _show)
+    _show("")
+    shown = Page("fmnist-edge: did it get slower?", f"This checkout against {revision}", [table(verdicts, revision)])
+    content = {
+        "fmnist-edge": "1",
+        "against": revision,
+        "figures": [vars(one) | {"ratio": one.ratio} for one in verdicts],
     }
-    done = itertools.chain([0], itertools.repeat(1))  # a step is counted when the next one begins
-    progress: Any = click.progressbar(length=length, label="Measuring", update_min_steps=0, **shown)
-    with progress as bar:
-        yield lambda step: bar.update(next(done), step)
+    _publish("against", content, shown, output, output_format)
+    check(verdicts, revision)
+
+
+def _publish(name: str, content: Any, shown: Page, output: Path | None, output_format: str) -> None:
+    """Print the report; write its files, and its Markdown to the summary of a GitHub job, if this is one."""
+    from fmnist_bench.report import html, markdown, text
+    from fmnist_edge.atomic import write_atomically
+
+    renders = all(map(find_spec, ("jinja2", "tabulate")))
+    if output:
+        files = {f"{name}.json": json.dumps(content, indent=1) + "\n"}
+        files |= {f"{name}.md": markdown(shown), f"{name}.html": html(shown)} if renders else {}
+        output.mkdir(parents=True, exist_ok=True)
+        for file, written in files.items():
+            write_atomically(output / file, written)
+        note(f"wrote {', '.join(files)} to {output}" + ("" if renders else "; the extra [bench] adds the pages"))
+    if renders and (summary := os.environ.get("GITHUB_STEP_SUMMARY")):
+        try:
+            with Path(summary).open("a", encoding="utf-8") as job_summary:
+                job_summary.write(markdown(shown) + "\n")
+        except OSError as error:
+            raise OutputError(f"cannot add to the job summary {summary}: {error.strerror}") from error
+    click.echo(json.dumps(content, indent=1) if output_format == "json" else text(shown), nl=output_format == "json")
+
+
+def _show(step: str) -> None:
+    """Say on standard error what is being measured, where a person watches it; nothing ends it."""
+    if shows_progress():
+        click.echo(f"\r\033[K{step[:78]}", nl=False, err=True)

@@ -1,0 +1,119 @@
+"""Fixtures of the benchmarks: models and pictures, made once; and the rounds in which the backends of a group turn."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fmnist_bench.backends import BACKENDS, Network, environment
+
+os.environ.update(environment())  # before numpy is imported, whose threads cannot be changed later
+
+from fmnist_bench import workloads
+from fmnist_bench.machine import load_average
+from fmnist_bench.models import Prepared, prepare
+from fmnist_bench.timing import Run, Turn, calibrate, interleave
+from fmnist_edge.errors import DataError
+
+Measure = Callable[..., None]
+_turns: list[Turn] = []
+_load = load_average()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("fmnist-edge")
+    group.addoption("--original", type=Path, help="the Keras or float ONNX model that --model was made from")
+    group.addoption("--model", type=Path, help="the .onnx file to measure, instead of the shipped one")
+    group.addoption("--data", type=Path, help="folder with the dataset's IDX files")
+    group.addoption("--require-all", action="store_true", help="fail where a backend is not installed")
+
+
+@pytest.fixture(scope="session")
+def inputs(pytestconfig: pytest.Config) -> workloads.Inputs:
+    folder = pytestconfig.getoption("--data")
+    try:
+        return workloads.test_images(folder)
+    except DataError:
+        if folder is not None:
+            raise
+    subprocess.run(workloads.fmnist_edge("data", "fetch"), check=True)
+    return workloads.test_images()
+
+
+@pytest.fixture(scope="session")
+def prepared(pytestconfig: pytest.Config, inputs: workloads.Inputs) -> Prepared:
+    return prepare(pytestconfig.getoption("--original"), pytestconfig.getoption("--model"))
+
+
+@pytest.fixture(scope="session")
+def pictures(inputs: workloads.Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return workloads.write_folder(inputs, tmp_path_factory.mktemp("folder"))
+
+
+@pytest.fixture
+def model(backend: str, prepared: Prepared, pytestconfig: pytest.Config) -> Path:
+    """The file of the backend; without one the benchmark is skipped, by name."""
+    try:
+        return prepared.file(backend)
+    except LookupError as error:
+        if pytestconfig.getoption("--require-all"):
+            pytest.fail(f"{backend}: {error}")
+        pytest.skip(f"{backend}: {error}")
+
+
+@pytest.fixture
+def network(backend: str, model: Path, _opened: dict[str, Network]) -> Network:
+    if backend not in _opened:
+        _opened[backend] = BACKENDS[backend].open(model)
+    return _opened[backend]
+
+
+@pytest.fixture(scope="session")
+def _opened() -> dict[str, Network]:
+    return {}
+
+
+@pytest.fixture
+def measure(benchmark: Any, pytestconfig: pytest.Config) -> Measure:
+    """Measure a function by rounds that take turns with those of the other benchmarks of its group.
+
+    The first round is pytest-benchmark's own. The others follow when all of the group are ready, one of each after
+    the other, and go into the same statistics. Round lengths follow --benchmark-max-time and --benchmark-min-rounds.
+    """
+
+    def taking_turns(run: Run, **extra_info: object) -> None:
+        benchmark.extra_info.update(extra_info)
+        if benchmark.disabled:
+            benchmark.pedantic(run)
+            return
+        seconds, fewest = (pytestconfig.getoption(f"benchmark_{name}") for name in ("max_time", "min_rounds"))
+        iterations, rounds = calibrate(run, float(seconds), fewest)
+        benchmark.pedantic(run, rounds=1, iterations=iterations)
+        _turns.append(Turn(run, iterations, rounds - 1, benchmark.stats.update))
+
+    return taking_turns
+
+
+def _group(item: pytest.Item | None) -> str | None:
+    mark = item.get_closest_marker("benchmark") if item else None
+    return mark.kwargs["group"] if mark else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Run the rounds of a group after its last benchmark."""
+    if _turns and _group(item) != _group(nextitem):
+        turns = [replace(turn) for turn in _turns]
+        _turns.clear()
+        interleave(turns)
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Add what the report says besides times."""
+    output_json["fmnist_edge"] = prepare(config.getoption("--original"), config.getoption("--model")).about(_load)

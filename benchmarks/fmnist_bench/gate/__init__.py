@@ -1,1 +1,0 @@
-"""Whether something got slower: ratios of one run, thresholds from its own spread."""

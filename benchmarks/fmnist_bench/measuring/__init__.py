@@ -1,1 +1,0 @@
-"""From contenders to samples: in-process figures by pytest-benchmark, whole processes by a launcher."""

@@ -1,0 +1,339 @@
+"""From pytest-benchmark's JSON to what people read: text for a terminal, Markdown, and one HTML page.
+
+`python -m fmnist_bench.report bench.json CHECKOUT` writes a run into README.md and docs/ (`make bench-readme`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fmnist_bench.backends import BACKENDS, OURS
+from fmnist_edge.atomic import write_atomically
+from fmnist_edge.errors import UsageError
+
+ONE, PNG, PHOTO, MANY = "one image", "one PNG to its label", "one photo to its label", "10,000 images"
+FOLDER, COLD, IMPORT, CONVERSION = "a folder of 2,000 PNG files", "cold start", "import", "conversion"
+"""The groups of the suite."""
+_GOALS: Final = (
+    ("one image: times faster than model(x)", (ONE, "keras-call"), (ONE, OURS), 100.0),
+    ("one image: times faster than model.predict", (ONE, "keras-predict"), (ONE, OURS), 1000.0),
+    ("one image: times faster than LiteRT int8", (ONE, "litert-int8"), (ONE, OURS), 1.0),
+    ("one image: speed in that of session.run", (ONE, "onnxruntime-int8"), (ONE, OURS), 0.77),
+    ("one PNG: times faster than LiteRT int8", (PNG, "litert-int8"), (PNG, OURS), 1.0),
+    ("10,000 images: times faster than LiteRT int8", (MANY, "litert-int8"), (MANY, OURS), 2.0),
+    ("10,000 images: times faster than model.predict", (MANY, "keras-predict"), (MANY, OURS), 10.0),
+    ("cold start: times faster than Keras", (COLD, "keras-predict"), (COLD, OURS), 20.0),
+    ("folder: speed in that of Pillow alone", (FOLDER, "pillow"), (FOLDER, OURS), 0.8),
+)
+"""Title, the row that is divided, the row that it is divided by, and the least that the ratio should be."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table. The first column names its rows."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a reader gets, in any form."""
+
+    title: str
+    subtitle: str
+    tables: Sequence[Table]
+    facts: Sequence[tuple[str, str]] = ()
+    warning: str = ""
+
+
+class Results:
+    """A run: pytest-benchmark's JSON, with what `fmnist_bench` adds under the key "fmnist_edge"."""
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self.content, self.about = content, content["fmnist_edge"]
+        self.rows = {(one["group"], one["param"] or OURS): one for one in content["benchmarks"]}
+
+    def median(self, group: str, key: str = OURS) -> float | None:
+        """Return the seconds of a row, or None if it was not measured."""
+        return self.rows[group, key]["stats"]["median"] if (group, key) in self.rows else None
+
+    def extra(self, group: str, key: str, name: str) -> Any:
+        """Return what a benchmark noted beside its times, or None."""
+        return self.rows.get((group, key), {}).get("extra_info", {}).get(name)
+
+    def keys(self, group: str) -> list[str]:
+        """Name the rows of a group in the order of the suite."""
+        return [key for found, key in self.rows if found == group]
+
+    def goals(self) -> list[tuple[str, float, float]]:
+        """Return title, measured ratio and wanted ratio of every goal whose rows were measured."""
+        found = [(title, self.median(*over), self.median(*under), goal) for title, over, under, goal in _GOALS]
+        return [(title, over / under, goal) for title, over, under, goal in found if over and under]
+
+    def where(self) -> str:
+        """Say what was measured: machine, date, and commit, with a + for what was not committed."""
+        machine, commit = self.about["machine"], self.content["commit_info"]
+        sets = ", ".join(machine["instruction_sets"]) or machine["architecture"]
+        measured = f"commit {str(commit['id'])[:12]}{'+' if commit.get('dirty') else ''}" if commit.get("id") else ""
+        parts = [f"{machine['cpu']}, {machine['cores']} cores ({sets})", self.content["datetime"][:10], measured]
+        return ", ".join(part for part in parts if part)
+
+    def warning(self) -> str:
+        """Return a sentence if the machine was busy before the run."""
+        load, cores = self.about["load"][0] or 0.0, self.about["machine"]["cores"]
+        busy = f"The machine was busy (load {load} on {cores} cores): ratios hold better than times."
+        return busy if load > cores / 2 else ""
+
+
+def read_results(path: Path) -> Results:
+    """Read a bench.json. Raises UsageError if it cannot be read or is something else."""
+    try:
+        return Results(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path} was not written by `fmnist-edge bench -o DIR`; measure it again") from error
+
+
+def page(results: Results, against: Results | None = None) -> Page:
+    """Return the report of a run; with `against` the ratios to another one come first."""
+    tables = [_ratios(results, against)] if against else []
+    tables += [_backends(results), _parity(results), _others(results), _goals(results), _everything(results)]
+    about = results.about
+    facts = [
+        (
+            "model",
+            f"{about['model']['name']}, {size(about['model']['bytes'])}, SHA-256 {about['model']['sha256'][:16]}",
+        ),
+        (
+            "machine",
+            f"{results.where()}, {about['machine']['system']}; load {about['load'][0]} to {about['load'][1]}",
+        ),
+        ("versions", ", ".join(f"{name}\u00a0{version}" for name, version in about["versions"].items())),
+        (
+            "how",
+            "the backends of a group take turns, round by round; medians of rounds; one thread; GC off, warm-up on",
+        ),
+        ("not measured", "energy, accelerators, cold starts from an empty file cache"),
+    ]
+    shown = [table for table in tables if table.rows]
+    return Page("fmnist-edge: what it costs", results.where(), shown, facts, results.warning())
+
+
+def _backends(results: Results) -> Table:
+    rows = [
+        [
+            _title(key),
+            percent(results.extra(MANY, key, "accuracy")),
+            *(duration(results.median(group, key)) for group in (ONE, PNG, MANY, COLD)),
+            size(results.extra(COLD, key, "peak_bytes")),
+        ]
+        for key in BACKENDS
+        if any(results.median(group, key) for group in (ONE, PNG, MANY, COLD))
+    ]
+    note = (
+        "Medians, one thread, the same weights and test images for all. One image and 10,000: the model alone. PNG: "
+        "from the file's bytes to its label. Cold start and its memory: a whole process that prints the label."
+    )
+    note += "".join(f" {title} was not measured: {why}." for title, why in results.about["missing"].items())
+    return Table("Backends", ("", "accuracy", "one image", "one PNG", "10,000", "cold start", "memory"), rows, note)
+
+
+def _parity(results: Results) -> Table:
+    keys = [key for key in results.keys(MANY) if results.extra(MANY, key, "agreement") is not None]
+    distinct: dict[tuple[str, str], str] = {}  # session.run answers as the Classifier does, and Keras in one way
+    for key in keys:
+        distinct.setdefault((BACKENDS[key].file, BACKENDS[key].needs), key)
+    rows = [
+        [
+            _title(key),
+            size(results.extra(MANY, key, "bytes")),
+            *(percent(results.extra(MANY, key, name)) for name in ("accuracy", "agreement")),
+            f"{results.extra(MANY, key, 'max_difference'):.4f}",
+        ]
+        for key in distinct.values()
+    ]
+    columns = ("", "model", "accuracy", "same label", "largest difference")
+    return Table("Parity with the original", columns, rows, "On the 10,000 test images, probabilities among them.")
+
+
+def _others(results: Results) -> Table:
+    named = (
+        (PHOTO, "photo, {}"),
+        (FOLDER, "folder of 2,000 PNG files, {}"),
+        (IMPORT, "import {}"),
+        (CONVERSION, "convert"),
+    )
+    rows = []
+    for group, form in named:
+        for key in results.keys(group):
+            images = results.extra(group, key, "images") or (1 if group == PHOTO else math.nan)
+            name = form.format(key if group == IMPORT else _title(key))
+            seconds = results.median(group, key) or math.inf
+            rows.append(
+                [name, duration(seconds), rate(images / seconds), size(results.extra(group, key, "peak_bytes"))]
+            )
+    return Table("Photos, folders, whole processes", ("", "time", "pictures/s", "memory"), rows)
+
+
+def _goals(results: Results) -> Table:
+    rows = [
+        [title, digits(ratio), f"≥ {goal:g}", "yes" if ratio >= goal else "no"]
+        for title, ratio, goal in results.goals()
+    ]
+    return Table("Goals", ("", "measured", "wanted", "met"), rows, "Ratios of medians within this run.")
+
+
+def _everything(results: Results) -> Table:
+    rows = []
+    for (group, key), row in results.rows.items():
+        stats, ours = row["stats"], results.median(group)
+        times = [duration(stats[name]) for name in ("median", "iqr", "min")]
+        ratio = digits(stats["median"] / ours) if ours else ""
+        rows.append([f"{group}: {_title(key)}", *times, f"{stats['rounds']} × {stats['iterations']:,}", ratio])
+    note = "IQR: interquartile range of the rounds. Ratio: the median in that of fmnist-edge int8."
+    return Table("All rows", ("", "median", "IQR", "least", "rounds × calls", "ratio"), rows, note)
+
+
+def _ratios(results: Results, against: Results) -> Table:
+    rows = []
+    for group, key in results.rows:
+        now, before = results.median(group, key), against.median(group, key)
+        if now and before:
+            rows.append([f"{group}: {_title(key)}", duration(before), duration(now), digits(now / before)])
+    note = "Two runs at two times: only a large ratio says something. --against REVISION measures in turns."
+    if against.about["machine"]["cpu"] != results.about["machine"]["cpu"]:
+        note = f"Of another machine ({against.where()}): these ratios say nothing of a change."
+    return Table("Against the earlier run", ("", "before", "now", "ratio"), rows, note)
+
+
+def _title(key: str) -> str:
+    return BACKENDS[key].title if key in BACKENDS else {"pillow": "Pillow alone"}.get(key, key)
+
+
+def text(shown: Page) -> str:
+    """Return what a person at a terminal wants to see, in at most 100 columns: all but the table of all rows."""
+    tables = [_aligned(table) for table in shown.tables if table.title != "All rows"]
+    return "\n\n".join(part for part in [shown.subtitle, shown.warning, *tables] if part).replace("\u00a0", " ") + "\n"
+
+
+def _aligned(table: Table) -> str:
+    rows = [table.columns, *table.rows]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(table.columns))]
+    lines = [[row[0].ljust(widths[0]), *(row[at].rjust(widths[at]) for at in range(1, len(row)))] for row in rows]
+    return "\n".join([table.title, *(f"  {'  '.join(cells)}".rstrip() for cells in lines)])
+
+
+def markdown(shown: Page) -> str:
+    """Return the Markdown summary. Needs the extra [bench]."""
+    return _rendered("bench.md.jinja", shown)
+
+
+def html(shown: Page) -> str:
+    """Return one page that needs no other file and holds no script. Needs the extra [bench]."""
+    return _rendered("bench.html.jinja", shown)
+
+
+def markdown_table(table: Table) -> str:
+    """Return the rows of a table as Markdown: numbers to the right, this project's own rows bold."""
+    from tabulate import tabulate
+
+    rows = [[f"**{row[0]}**" if is_ours(row) else row[0], *row[1:]] for row in table.rows]
+    align = ["left", *["right"] * (len(table.columns) - 1)]
+    return str(tabulate(rows, table.columns, tablefmt="pipe", colalign=align, disable_numparse=True))
+
+
+def is_ours(row: Sequence[str]) -> bool:
+    """Tell whether a row is this project's among those of other backends."""
+    return row[0].startswith("fmnist-edge ")
+
+
+def _rendered(template: str, shown: Page) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=template.endswith(".html.jinja"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"markdown_table": markdown_table, "is_ours": is_ours}
+    return environment.get_template(template).render(page=shown) + "\n"
+
+
+_BEGIN, _END = "<!-- written by `make bench-readme` -->", "<!-- to here -->"
+_WHY: Final = "LiteRT stays ahead for one image in memory: from Python, a call of onnxruntime alone costs 2.1 µs."
+
+
+def publish(results: Results, checkout: Path) -> None:
+    """Write README.md's part, docs/benchmark-results.md, and the run itself to compare with later.
+
+    Raises UsageError if README.md does not hold its two marks.
+    """
+    readme = checkout / "README.md"
+    before, begin, rest = readme.read_text(encoding="utf-8").partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise UsageError(f"README.md should hold: {_BEGIN} ... {_END}")
+    kept = {**results.content, "machine_info": {}}  # without the host's name, and without each round's time
+    for row in kept["benchmarks"]:
+        row["stats"].pop("data", None)
+    write_atomically(checkout / "docs" / "bench.json", json.dumps(kept, indent=1) + "\n")
+    write_atomically(checkout / "docs" / "benchmark-results.md", markdown(page(results)))
+    write_atomically(readme, f"{before}{begin}\n\n{readme_part(results)}\n\n{end}{after}")
+
+
+def readme_part(results: Results) -> str:
+    """Return the table of backends, where it was measured, and the goals that were missed."""
+    shown = _backends(results)
+    missed = [f"{title} ({digits(ratio)}, not {goal:g})" for title, ratio, goal in results.goals() if ratio < goal]
+    pages = "[All figures](docs/benchmark-results.md), [how they are measured](docs/benchmarks.md)."
+    end = f"Goals missed: {'; '.join(missed) or 'none'}. {_WHY} {pages}"
+    parts = [f"{results.where()}. {shown.note}", results.warning(), markdown_table(shown), end]
+    return "\n\n".join(part for part in parts if part)
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as `4.15 µs`, `12.3 ms` or `1.20 s`, with a space that never breaks; a dash for None."""
+    return _scaled(seconds, ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")))
+
+
+def size(count: float | None) -> str:
+    """Return bytes as `108 kB` or `61.2 MB`; a dash for None."""
+    return _scaled(count, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")))
+
+
+def _scaled(value: float | None, units: Sequence[tuple[float, str]]) -> str:
+    if value is None:
+        return "-"
+    scale, unit = next((pair for pair in units if value >= pair[0]), units[-1])
+    return f"{digits(value / scale)}\u00a0{unit}"
+
+
+def rate(per_second: float) -> str:
+    """Return a throughput as `37,000`; a dash for one that is not a number."""
+    return "-" if math.isnan(per_second) else f"{round(per_second, 2 - int(math.log10(per_second))):,.0f}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share as `89.56 %`; a dash for None."""
+    return "-" if share is None else f"{100 * share:.2f}\u00a0%"
+
+
+def digits(value: float) -> str:
+    """Return a number with three significant digits, without an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    publish(read_results(Path(sys.argv[1])), Path(sys.argv[2]))

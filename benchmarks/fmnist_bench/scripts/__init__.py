@@ -1,1 +1,0 @@
-"""Programs that are measured as whole processes: for each contender the shortest honest way to a label."""

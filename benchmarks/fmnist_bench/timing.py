@@ -1,0 +1,102 @@
+"""How often to run a function, rounds in which several take turns, whole processes, and the statistics of a row."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+Run = Callable[[], object]
+
+# Long enough that a change of backend (caches, sleeping threads) does not show, short enough that a disturbance of a
+# shared machine hits a few rounds of each backend and not all rounds of one.
+ROUND_SECONDS: Final = 0.03
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A function that takes turns with others."""
+
+    run: Run
+    iterations: int
+    """Calls in a round."""
+    rounds: int
+    record: Callable[[float], object]
+    """Takes the seconds of a round, all its iterations together."""
+
+
+def calibrate(run: Run, seconds: float, fewest: int) -> tuple[int, int]:
+    """Return (iterations, rounds) that take about `seconds` in all, in at least `fewest` rounds; warms up as well."""
+    run()
+    iterations = 1
+    while (taken := timed(run, iterations)) < ROUND_SECONDS / 4:
+        iterations *= 2
+    return max(1, round(ROUND_SECONDS * iterations / taken)), max(fewest, int(seconds / max(ROUND_SECONDS, taken)))
+
+
+def timed(run: Run, iterations: int = 1) -> float:
+    """Return the seconds of a number of calls, with the garbage collection off."""
+    turns, enabled = range(iterations), gc.isenabled()
+    gc.disable()
+    try:
+        begun = time.perf_counter()
+        for _ in turns:
+            run()
+        return time.perf_counter() - begun
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def interleave(turns: Sequence[Turn]) -> None:
+    """Run all rounds of all turns, one after the other, each time with another one first.
+
+    Those of fewer rounds are spread evenly over the time of the others.
+    """
+    most = max((turn.rounds for turn in turns), default=0)
+    for number in range(most):
+        first = number % len(turns)
+        for turn in [*turns[first:], *turns[:first]]:
+            if (number + 1) * turn.rounds // most > number * turn.rounds // most:
+                turn.record(timed(turn.run, turn.iterations))
+
+
+def start(command: Sequence[str], variables: Mapping[str, str]) -> str:
+    """Run a command to its end and return what it printed. Raises CalledProcessError if it fails."""
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    return str(subprocess.run(command, env=variables, check=True, **pipes).stdout)
+
+
+# A small process of its own, since Linux counts the memory of the process that starts another to the other's peak.
+_PEAK: Final = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, capture_output=True).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+
+
+def peak_bytes(command: Sequence[str], variables: Mapping[str, str]) -> int | None:
+    """Return the largest resident memory of a command; None on Windows, which does not tell it."""
+    if sys.platform == "win32":
+        return None
+    return int(start([sys.executable, "-I", "-S", "-c", _PEAK, *command], variables)) * (
+        1 if sys.platform == "darwin" else 1024
+    )
+
+
+def stats_of(data: Sequence[float], iterations: int) -> dict[str, Any]:
+    """Return what pytest-benchmark's JSON calls `stats`, for seconds a call, one for each round; at least two."""
+    q1, median, q3 = statistics.quantiles(data, method="inclusive")
+    mean, stddev, low, high = statistics.fmean(data), statistics.stdev(data), 2.5 * q1 - 1.5 * q3, 2.5 * q3 - 1.5 * q1
+    far, odd = sum(abs(one - mean) > stddev for one in data), sum(not low <= one <= high for one in data)
+    found = {"min": min(data), "max": max(data), "mean": mean, "stddev": stddev, "rounds": len(data), "median": median}
+    found |= {"iqr": q3 - q1, "q1": q1, "q3": q3, "iqr_outliers": odd, "stddev_outliers": far}
+    found |= {"ld15iqr": min(one for one in data if one >= low), "hd15iqr": max(one for one in data if one <= high)}
+    found |= {"ops": 1 / mean, "total": sum(data)}
+    return found | {"outliers": f"{far};{odd}", "data": list(data), "iterations": iterations}

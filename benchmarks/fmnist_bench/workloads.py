@@ -1,0 +1,138 @@
+"""What is measured: the pictures, and for each group a function of no arguments that does its work once."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from fmnist_bench.backends import OURS, Network, environment
+from fmnist_bench.timing import Run, start
+from fmnist_edge.dataset import load_split
+from fmnist_edge.errors import DataError, GateError
+
+PROGRAMS: Final = Path(__file__).with_name("programs")
+FOLDER_FILES: Final = 2000
+PHOTOS: Final = {
+    "28x28 PNG": (28, 28, "PNG"),
+    "640x480 JPEG": (640, 480, "JPEG"),
+    "640x480 PNG": (640, 480, "PNG"),
+    "4000x3000 JPEG": (4000, 3000, "JPEG"),
+}
+"""Name to width, height and format of the photos that are classified."""
+_DIFFERENT: Final = 500  # images that take turns, so that no run meets the same one soon again
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """The 10,000 test images of Fashion-MNIST, or what stands for them."""
+
+    pixels: NDArray[np.uint8]
+    """uint8 [10000, 28, 28]."""
+    labels: NDArray[np.uint8] | None
+    """uint8 [10000]; None for images that are drawn."""
+
+
+def test_images(folder: Path | None = None, *, draw: bool = False) -> Inputs:
+    """Return the dataset's test images; with `draw`, blocks of noise where there is no dataset. Raises DataError."""
+    try:
+        split = load_split("test", folder)
+        return Inputs(split.images, split.labels)
+    except DataError:
+        if not draw or folder is not None:
+            raise
+    noise = np.random.default_rng(0).integers(0, 256, (10_000, 7, 7), np.uint8)
+    return Inputs(noise.repeat(4, axis=1).repeat(4, axis=2), None)
+
+
+def png_of(image: NDArray[np.uint8]) -> bytes:
+    """Return an image as a PNG file, as Pillow writes it."""
+    return _file(PIL.Image.fromarray(image), "PNG")
+
+
+def _file(picture: PIL.Image.Image, form: str) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, form)
+    return content.getvalue()
+
+
+def photo(image: NDArray[np.uint8], form: str) -> bytes:
+    """Return a file that decodes as a photo would: a garment on a light background in colour, with noise."""
+    width, height, kind = PHOTOS[form]
+    garment = PIL.Image.fromarray(255 - image).resize((width, height), PIL.Image.Resampling.BICUBIC)
+    tile = np.random.default_rng(0).normal(0, 4, (min(height, 500), min(width, 500), 3))
+    noise = np.tile(tile, (-(-height // len(tile)), -(-width // tile.shape[1]), 1))[:height, :width]
+    colours = np.asarray(garment)[..., None] * np.array([1.0, 0.95, 0.9]) + noise
+    return _file(PIL.Image.fromarray(colours.clip(0, 255).astype(np.uint8)), kind)
+
+
+def one_image(network: Network, inputs: Inputs) -> Run:
+    """The model alone, for one image after the other; not the scaling to its input."""
+    following = itertools.cycle([network.prepare(image[None]) for image in inputs.pixels[:_DIFFERENT]]).__next__
+    return lambda: network.run(following())
+
+
+def png_to_label(network: Network, inputs: Inputs) -> Run:
+    """From the bytes of a PNG file of 28x28 pixels to the label."""
+    following = itertools.cycle([png_of(image) for image in inputs.pixels[:_DIFFERENT]]).__next__
+    return lambda: network.label(following())
+
+
+def photo_to_label(network: Network, inputs: Inputs, form: str) -> Run:
+    """From the bytes of a photo to the label."""
+    return partial(network.label, photo(inputs.pixels[0], form))
+
+
+def ten_thousand(network: Network, inputs: Inputs) -> Run:
+    """All test images at once, the model alone; not the scaling."""
+    return partial(network.run_many, network.prepare(inputs.pixels))
+
+
+def process(command: Sequence[str], expected: str = "") -> Run:
+    """A whole process from its start to its end. Raises GateError if it does not print what is expected."""
+    variables = environment()
+
+    def run() -> None:
+        printed = start(command, variables)
+        if expected not in printed:
+            raise GateError(f"{' '.join(command[:3])} printed {printed.strip()[:80]!r}, not {expected!r}")
+
+    return run
+
+
+def fmnist_edge(*arguments: object) -> list[str]:
+    """Return how `fmnist-edge` is started: the installed script, or the module behind it."""
+    script = Path(sys.executable).with_name("fmnist-edge.exe" if sys.platform == "win32" else "fmnist-edge")
+    way = [str(script)] if script.is_file() else [sys.executable, "-m", "fmnist_edge"]
+    return [*way, *map(str, arguments)]
+
+
+def cold_start(backend: str, model: Path, png: Path) -> list[str]:
+    """Return the command that prints the class of a PNG file: for ours the command line, else the shortest program."""
+    if backend == OURS:
+        return fmnist_edge("classify", "--model", model, png)
+    return [sys.executable, str(PROGRAMS / "label.py"), backend, str(model), str(png)]
+
+
+def folder(backend: str, pictures: Path) -> list[str]:
+    """Return the command that reads every file of a folder: with ours to its label, with Pillow to an array."""
+    if backend == OURS:
+        return fmnist_edge("classify", "-r", pictures)
+    return [sys.executable, str(PROGRAMS / "label.py"), "pillow-folder", str(pictures)]
+
+
+def write_folder(inputs: Inputs, target: Path) -> Path:
+    """Write FOLDER_FILES test images as PNG files."""
+    target.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(inputs.pixels[:FOLDER_FILES]):
+        (target / f"{number:05}.png").write_bytes(png_of(image))
+    return target
