@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fmnist_bench.labelled import Answers, forgive
 from fmnist_edge.contract import LABELS
+from fmnist_edge.errors import DataError
 
 Z_95: Final = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
@@ -151,6 +152,24 @@ class GroupFigures:
 
 
 @dataclass(frozen=True)
+class SourceFigures:
+    """How one collection of pictures fares, with `unsure` taken into account."""
+
+    name: str
+    right: Share
+    """Of the pictures of garments: the best class is right, however unsure."""
+    kinds: int
+    """Kinds of garments in it; 0 where none is known."""
+    mean_of_kinds: float | None
+    """`right`, as the mean over the kinds, so that each counts alike; None where none is known."""
+    answered: Share
+    """Of the pictures of garments: the answer is not called unsure."""
+    right_of_answered: Share
+    no_garment_unsure: Share
+    """Of the pictures without a garment: the answer is called unsure."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """All figures of a model on some images. Shares are 0..1."""
 
@@ -166,6 +185,8 @@ class Evaluation:
     forgiven: tuple[tuple[str, ...], ...] = ()
     """Labels that were taken as one."""
     unreadable: int = 0
+    sources: tuple[SourceFigures, ...] = ()
+    """For each collection, then for all, where there are collections or answers called unsure."""
     labels: tuple[str, ...] = field(default=LABELS)
 
     @property
@@ -181,10 +202,15 @@ class Evaluation:
 
 
 def evaluate(answers: Answers, forgiven: Sequence[Sequence[int]] = ()) -> Evaluation:
-    """Return the figures of answers to at least one image; labels (0..9) forgiven together are taken as one.
+    """Return the figures of answers; labels (0..9) forgiven together are taken as one.
 
-    Confidence is always the probability of the single best label.
+    Confidence is always the probability of the single best label. Pictures without a garment count in the figures
+    of their collection alone. Raises DataError if no image shows a garment.
     """
+    sources = _sources(answers, forgiven)
+    answers = answers.garments
+    if not len(answers.truth):
+        raise DataError("none of the images shows a garment of the ten classes: there is no accuracy to measure")
     accepted, predicted = answers.accepted(forgiven), answers.predicted
     everyone = np.arange(len(predicted))
     right, confidence = accepted[everyone, predicted], answers.confidence
@@ -200,6 +226,34 @@ def evaluate(answers: Answers, forgiven: Sequence[Sequence[int]] = ()) -> Evalua
         coverages=coverages(confidence, right),
         forgiven=tuple(tuple(LABELS[index] for index in group) for group in forgiven),
         unreadable=sum(answers.unreadable),
+        sources=sources,
+    )
+
+
+def _sources(answers: Answers, forgiven: Sequence[Sequence[int]]) -> tuple[SourceFigures, ...]:
+    """Return the figures of each collection, and of all together where there are several."""
+    if answers.unsure is None:
+        return ()
+    names = list(dict.fromkeys(answers.sources))
+    of = np.array(answers.sources, object)
+    figures = [_source(name, answers.where(of == name), forgiven) for name in names]
+    return (*figures, _source("all", answers, forgiven)) if len(figures) != 1 else tuple(figures)
+
+
+def _source(name: str, answers: Answers, forgiven: Sequence[Sequence[int]]) -> SourceFigures:
+    assert answers.unsure is not None
+    garment: NDArray[np.bool_] = np.any(answers.accepted(), axis=1, keepdims=False)
+    right, answered = answers.right(forgiven) & garment, ~answers.unsure & garment
+    kinds = np.array(answers.kinds, object)
+    named = sorted({kind for kind, shown in zip(answers.kinds, garment.tolist(), strict=False) if kind and shown})
+    return SourceFigures(
+        name=name,
+        right=Share.of(right[garment]),
+        kinds=len(named),
+        mean_of_kinds=float(np.mean([right[garment & (kinds == kind)].mean() for kind in named])) if named else None,
+        answered=Share.of(answered[garment]),
+        right_of_answered=Share.of(right[answered]),
+        no_garment_unsure=Share.of(answers.unsure[~garment]),
     )
 
 

@@ -16,6 +16,8 @@ from fmnist_edge.errors import printable
 GOOD: Final = 0.9  # shares from here on are green on a terminal
 POOR: Final = 0.75  # shares below are red
 MOST_NAME: Final = 28  # characters of a name in a table
+MOST_SOURCE: Final = 44
+SOURCE_COLUMNS: Final = "garments      right  by kind   answered  of these right  no garment: unsure"
 
 Row = tuple[str, str, str, Any]
 
@@ -24,6 +26,7 @@ def as_text(evaluation: Evaluation, title: str) -> str:
     """Return tables for people, with colour where the terminal has it."""
     parts = [
         _headline(evaluation, title),
+        *([_source_table(evaluation)] if evaluation.sources else []),
         _class_table(evaluation),
         *([_group_table(evaluation)] if _has_folders(evaluation) else []),
         _confusion_table(evaluation),
@@ -73,6 +76,27 @@ def _interval(share: Share) -> str:
         f"{_percent(share.share)}  ({share.count:,} of {share.total:,}; "
         f"95 % interval {100 * share.low:.2f} to {100 * share.high:.2f} %)"
     )
+
+
+def _source_table(evaluation: Evaluation) -> str:
+    width = max(len(_shown(one.name)) for one in evaluation.sources)
+    lines = [_head(f"{'pictures':{width}}  {SOURCE_COLUMNS}")]
+    for one in evaluation.sources:
+        nothing, answered = one.no_garment_unsure, _percent(one.answered.share)
+        shares = f"{_coloured(one.right.share)}  {_plain(one.mean_of_kinds):>7}  {answered}"
+        lines.append(
+            f"{_shown(one.name):{width}}  {one.right.total:8,}  {shares}"
+            f"       {_coloured(one.right_of_answered.share)}  {_percent(nothing.share)} of {nothing.total:,}"
+        )
+    return "\n".join(lines)
+
+
+def _shown(name: str) -> str:
+    return printable(name)[:MOST_SOURCE]
+
+
+def _plain(share: float | None) -> str:
+    return f"{100 * share:.2f}" if share is not None else "-"
 
 
 def _class_table(evaluation: Evaluation) -> str:
@@ -158,7 +182,7 @@ def _rows(evaluation: Evaluation) -> Iterator[Row]:
     record = evaluation.as_record()
     for name in ("accuracy", "top_2", "expected_calibration_error", "unreadable"):
         yield from _figures("overall", "", {name: record[name]})
-    for section in ("classes", "groups", "bins", "coverages"):
+    for section in ("sources", "classes", "groups", "bins", "coverages"):
         for index, row in enumerate(record[section]):
             name = row.pop("name", str(index))
             yield from _figures(section, name, row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +18,12 @@ from numpy.typing import NDArray
 from fmnist_bench.charts import calibration_plot, confusion_plot, curves_plot
 from fmnist_bench.evaluate import Evaluation
 from fmnist_bench.labelled import Answers
-from fmnist_bench.plots import DARK, LIGHT, Plot, rendered, surest_mistakes, weights_plot
+from fmnist_bench.plots import DARK, LIGHT, Plot, rendered, shown_picture, surest_mistakes, weights_plot
 from fmnist_edge.atomic import write_atomically
+from fmnist_edge.classifier import Classifier
 from fmnist_edge.contract import LABELS
+from fmnist_edge.errors import ModelError
+from fmnist_edge.onnx_reader import first_layer
 
 MISTAKES: Final = 30
 PAGE: Final = "index.html"
@@ -34,8 +38,8 @@ class Subject:
     evaluation: Evaluation
     facts: Mapping[str, Any]
     """What the model file says of itself, as `inspection.inspect_model` returns."""
-    weights: Any
-    """Of the first layer, float64 [units, 28, 28]."""
+    classifier: Classifier
+    """It answers the pictures of mistakes once more, to show where it looked."""
     record: Mapping[str, Any] | None = None
     """Of the training, if it is at hand."""
 
@@ -62,8 +66,8 @@ def report_html(subject: Subject) -> str:
         evaluation=subject.evaluation,
         by_folder=bool(subject.answers.names),
         figures=_figures(subject),
-        mistakes=gallery(subject.answers, MISTAKES),
-        wrong=int((~subject.answers.right()).sum()),
+        mistakes=gallery(subject.answers.garments, MISTAKES, subject.classifier),
+        wrong=int((~subject.answers.garments.right()).sum()),
         facts=_flat({**subject.facts, "file": Path(subject.facts["file"]).name}),
     )
 
@@ -76,8 +80,11 @@ def _figures(subject: Subject) -> dict[str, Figure]:
             calibration_plot(evaluation, subject.title),
             "Left: accuracy by confidence. Right: accuracy by the share of images kept; the table below has it too",
         ),
-        "weights": figure_of(weights_plot(subject.weights, name), "Weights of each hidden unit as an image"),
     }
+    with contextlib.suppress(ModelError):  # networks whose first layer does not look at all pixels have no such images
+        weights = first_layer(subject.classifier.path)
+        if name == subject.classifier.path.name:
+            figures["weights"] = figure_of(weights_plot(weights, name), "Weights of each hidden unit as an image")
     if subject.record is not None:
         alt = "Loss and accuracy of training and validation by epoch"
         figures["curves"] = figure_of(curves_plot(dict(subject.record)), alt)
@@ -100,6 +107,7 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     return rows
 
 
+GALLERY_SIDE: Final = 176  # pixels, as wide as the page shows it
 DPI: Final = 110  # wide enough for a desktop's column, and a page stays under 2 MB
 
 
@@ -124,7 +132,7 @@ class Mistake:
     """Percent."""
     truth: str
     image: str
-    """data: URI of the 28x28 PNG that the network saw."""
+    """data: URI of a PNG: the image of the dataset, or the picture with the heat map of what was seen."""
 
 
 def figure_of(plot: Plot, alt: str) -> Figure:
@@ -133,26 +141,24 @@ def figure_of(plot: Plot, alt: str) -> Figure:
     return Figure(alt, light, dark)
 
 
-def gallery(answers: Answers, count: int) -> list[Mistake]:
-    """Return the most confident mistakes, at most `count`; none if the images were not kept."""
-    if answers.images is None:
-        return []
-    return [_mistake(answers, answers.images[row], row) for row in surest_mistakes(answers, count)]
+def gallery(answers: Answers, count: int, classifier: Classifier) -> list[Mistake]:
+    """Return the most confident mistakes, at most `count`."""
+    return [
+        Mistake(
+            name=answers.names[row] if answers.names else f"image {row}",
+            said=LABELS[answers.predicted[row]],
+            confidence=100 * float(answers.confidence[row]),
+            truth=answers.truths[answers.truth[row]].name,
+            image=data_uri(_png(shown_picture(answers, row, classifier))),
+        )
+        for row in surest_mistakes(answers, count)
+    ]
 
 
-def _mistake(answers: Answers, image: NDArray[np.uint8], row: int) -> Mistake:
-    return Mistake(
-        name=answers.names[row] if answers.names else f"image {row}",
-        said=LABELS[answers.predicted[row]],
-        confidence=100 * float(answers.confidence[row]),
-        truth=answers.truths[answers.truth[row]].name,
-        image=data_uri(_png(image)),
-    )
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    PIL.Image.fromarray(image).save(file, "PNG")
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    picture, file = PIL.Image.fromarray(pixels), io.BytesIO()
+    picture.thumbnail((GALLERY_SIDE, GALLERY_SIDE))
+    picture.save(file, "PNG")
     return file.getvalue()
 
 

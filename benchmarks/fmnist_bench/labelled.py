@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.batch import Result, classify_all, walk
+from fmnist_edge.batch import Result, classify_all, classify_sources, walk
 from fmnist_edge.classifier import Classifier, Prediction
 from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.dataset import SplitName, load_split
 from fmnist_edge.errors import DataError, UsageError
+from fmnist_edge.images import ImageSource
+from fmnist_train.pictures import Picture, read_bytes
 
 
 def _bare(name: str) -> str:
@@ -78,7 +82,7 @@ class Truth:
 
     name: str
     accepted: tuple[int, ...]
-    """The labels, 0..9, each of which counts as right."""
+    """The labels, 0..9, each of which counts as right; () where no garment of the ten is shown."""
 
 
 TRUTHS_OF_DATASET: Final = tuple(Truth(label, (index,)) for index, label in enumerate(LABELS))
@@ -98,9 +102,17 @@ class Answers:
     images: NDArray[np.uint8] | None = None
     """What the network saw, uint8 [n, 28, 28], where it was kept."""
     names: tuple[str, ...] = ()
-    """The path of each image, or () for images of the dataset, whose name is their index."""
-    by_photo_model: int = 0
-    """How many of the images the photo model answered; the classifier answered the others."""
+    """What each image is called: its path in the folder or collection; () for images of the dataset."""
+    unsure: NDArray[np.bool_] | None = None
+    """bool [n], which answers are called unsure; None for images of the dataset, where none is."""
+    sources: tuple[str, ...] = ()
+    """The collection that each image comes from; () where all come from one."""
+    kinds: tuple[str, ...] = ()
+    """The kind of thing that each image shows, finer than the classes (backpack, handbag); () where none is known."""
+    models: tuple[str, ...] = ()
+    """The file names of the models that answered, the one that answered most first."""
+    read: Callable[[int], ImageSource] | None = None
+    """Gives the picture of a row anew, for those that look at it; None for images of the dataset."""
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -113,6 +125,32 @@ class Answers:
         """The probability of the best class of each image, float64 [n], 0..1."""
         best: NDArray[np.float64] = self.probabilities.max(axis=1).astype(np.float64)
         return best
+
+    @property
+    def garments(self) -> Answers:
+        """The answers to the images that show a garment of the ten classes."""
+        shown = np.array([bool(truth.accepted) for truth in self.truths], bool)[self.truth]
+        return self if shown.all() else self.where(shown)
+
+    def where(self, kept: NDArray[np.bool_]) -> Answers:
+        """Return the answers to some of the images, bool [n]."""
+        rows = np.flatnonzero(kept)
+        read = self.read
+
+        def pick(values: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(values[row] for row in rows) if values else ()
+
+        return replace(
+            self,
+            probabilities=self.probabilities[rows],
+            truth=self.truth[rows],
+            images=None if self.images is None else self.images[rows],
+            unsure=None if self.unsure is None else self.unsure[rows],
+            names=pick(self.names),
+            sources=pick(self.sources),
+            kinds=pick(self.kinds),
+            read=None if read is None else lambda row: read(int(rows[row])),
+        )
 
     def accepted(self, forgiven: Sequence[Sequence[int]] = ()) -> NDArray[np.bool_]:
         """Return which labels are right for each image, bool [n, 10]; labels forgiven together are taken as one."""
@@ -186,6 +224,8 @@ def _truth(folder: Path, name: str, mapping: Mapping[str, tuple[int, ...]]) -> T
     return Truth(name, (index,))
 
 
+NO_GARMENT: Final = "no garment"
+ENLARGED: Final = 10  # times the side of an image of the dataset: clearly a picture, and quick
 BATCH: Final = 1000  # images run at once: memory stays small, and larger ones were no faster
 
 Watch = Callable[[Iterable[Result]], Iterable[Result]]
@@ -198,28 +238,123 @@ def answer_split(classifier: Classifier, split: SplitName, data: Path | None = N
     return Answers(np.concatenate(batches), labels.astype(np.int64), images=images)
 
 
-def answer_folder(classifier: Classifier, labelled: LabelledImages, watch: Watch = iter) -> Answers:
-    """Run labelled image files; those that cannot be read are counted and left out.
+def answer_folder(classifier: Classifier, folder: Path, labelled: LabelledImages, watch: Watch = iter) -> Answers:
+    """Run labelled image files of a folder; those that cannot be read are counted and left out.
 
     `watch` is handed the stream of results and passes them on (to show progress, or errors).
     Raises DataError if none of the images can be read.
     """
-    kept: list[tuple[str, int, Prediction]] = []
-    unreadable = [0] * len(labelled.truths)
-    for result, truth in zip(watch(classify_all(classifier, labelled.paths)), labelled.truth, strict=True):
-        if result.prediction is None:
-            unreadable[truth] += 1
-        else:
-            kept.append((result.path, truth, result.prediction))
-    if not kept:
-        raise DataError(f"none of the {len(labelled.paths)} images could be read")
-    seen = [prediction.image for _, _, prediction in kept if prediction.image is not None]
-    return Answers(
-        probabilities=np.stack([prediction.probabilities for _, _, prediction in kept]).reshape(-1, len(LABELS)),
-        truth=np.array([truth for _, truth, _ in kept], np.int64),
-        truths=labelled.truths,
-        unreadable=tuple(unreadable),
-        images=np.stack(seen).reshape(-1, IMAGE_SIDE, IMAGE_SIDE) if len(seen) == len(kept) else None,
-        names=tuple(path for path, _, _ in kept),
-        by_photo_model=sum(prediction.image is None for _, _, prediction in kept),
+    results = watch(classify_all(classifier, labelled.paths))
+    rows = _Rows(labelled.truths)
+    for result, truth in zip(results, labelled.truth, strict=True):
+        rows.add(result, truth, os.path.relpath(result.path, folder))
+    paths = rows.paths
+    return replace(rows.answers(), read=lambda row: paths[row])
+
+
+def answer_pictures(classifier: Classifier, pictures: Sequence[Picture], watch: Watch = iter) -> Answers:
+    """Run the pictures of collections; those that cannot be read are counted and left out.
+
+    Raises DataError if a collection cannot be read, or none of its pictures.
+    """
+    accepted = list(dict.fromkeys(picture.accepted for picture in pictures))
+    truths = tuple(Truth("|".join(LABELS[one] for one in labels) or NO_GARMENT, labels) for labels in accepted)
+    named = ((picture.name, data) for picture, data in zip(pictures, read_bytes(pictures), strict=True))
+    rows, kept = _Rows(truths), []
+    for picture, result in zip(pictures, watch(classify_sources(classifier, named)), strict=True):
+        if rows.add(result, accepted.index(picture.accepted), picture.name):
+            kept.append(picture)
+    return replace(
+        rows.answers(),
+        sources=tuple(picture.collection.name for picture in kept),
+        kinds=tuple(f"{picture.collection.name}/{picture.kind}" for picture in kept),
+        read=lambda row: next(read_bytes(kept[row : row + 1])),
     )
+
+
+def answer_enlarged(classifier: Classifier, split: SplitName, data: Path | None, watch: Watch = iter) -> Answers:
+    """Run the dataset's images as pictures of ten times their size, as they are and inverted, by the photo model."""
+    part = load_split(split, data)
+    forms = {"bright on black": part.images, "dark on white": 255 - part.images}
+    sources = [f"Fashion-MNIST {split}, {ENLARGED}x larger, {name}" for name in forms for _ in part.images]
+    images = np.concatenate(list(forms.values()))
+    large = ((f"image {row}", enlarged(image)) for row, image in enumerate(images))
+    rows = _Rows(TRUTHS_OF_DATASET)
+    for result, truth in zip(watch(classify_sources(classifier, large)), np.tile(part.labels, 2), strict=True):
+        rows.add(result, int(truth), result.path)
+    return replace(rows.answers(), sources=tuple(sources), read=lambda row: enlarged(images[row]))
+
+
+def enlarged(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image, uint8 [height, width], with each pixel ENLARGED pixels wide and high."""
+    return image.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
+
+
+def joined(parts: Sequence[Answers]) -> Answers:
+    """Return the answers of several collections as one; their truths of the same labels become one."""
+    truths = tuple({truth.accepted: truth for part in parts for truth in part.truths}.values())
+    place = {truth.accepted: row for row, truth in enumerate(truths)}
+    unreadable = [0] * len(truths)
+    for part in parts:
+        for truth, count in zip(part.truths, part.unreadable, strict=False):
+            unreadable[place[truth.accepted]] += count
+    starts = np.cumsum([0, *(len(part.truth) for part in parts)])
+
+    def read(row: int) -> ImageSource:
+        at = int(np.searchsorted(starts, row, side="right")) - 1
+        reader = parts[at].read
+        assert reader is not None
+        return reader(row - int(starts[at]))
+
+    return Answers(
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        truth=np.concatenate([[place[part.truths[row].accepted] for row in part.truth] for part in parts]).astype(int),
+        truths=truths,
+        unreadable=tuple(unreadable),
+        names=sum((part.names for part in parts), ()),
+        unsure=np.concatenate([_unsure(part) for part in parts]),
+        sources=sum((part.sources for part in parts), ()),
+        kinds=sum((part.kinds or ("",) * len(part.truth) for part in parts), ()),
+        models=tuple(dict.fromkeys(model for part in parts for model in part.models)),
+        read=read,
+    )
+
+
+def _unsure(answers: Answers) -> NDArray[np.bool_]:
+    return np.zeros(len(answers.truth), bool) if answers.unsure is None else answers.unsure
+
+
+class _Rows:
+    """Answers as they come in, one image after the other."""
+
+    def __init__(self, truths: tuple[Truth, ...]) -> None:
+        self.truths = truths
+        self.paths: list[str] = []
+        self._kept: list[tuple[str, int, Prediction]] = []
+        self._unreadable = [0] * len(truths)
+
+    def add(self, result: Result, truth: int, name: str) -> bool:
+        """Take a result; tell whether there was an answer."""
+        if result.prediction is None:
+            self._unreadable[truth] += 1
+            return False
+        self._kept.append((name, truth, result.prediction))
+        self.paths.append(result.path)
+        return True
+
+    def answers(self) -> Answers:
+        """Return all of them. Raises DataError if there is none."""
+        if not self._kept:
+            raise DataError(f"none of the {sum(self._unreadable)} images could be read")
+        predictions = [prediction for _, _, prediction in self._kept]
+        seen = [prediction.image for prediction in predictions if prediction.image is not None]
+        return Answers(
+            probabilities=np.stack([prediction.probabilities for prediction in predictions]).reshape(-1, len(LABELS)),
+            truth=np.array([truth for _, truth, _ in self._kept], np.int64),
+            truths=self.truths,
+            unreadable=tuple(self._unreadable),
+            images=np.stack(seen).reshape(-1, IMAGE_SIDE, IMAGE_SIDE) if len(seen) == len(predictions) else None,
+            names=tuple(name for name, _, _ in self._kept),
+            unsure=np.array([prediction.unsure for prediction in predictions], np.bool_),
+            models=tuple(name for name, _ in Counter(one.model for one in predictions).most_common()),
+        )

@@ -11,19 +11,19 @@ from typing import Any, Final
 
 import matplotlib
 import numpy as np
+import PIL.Image
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fmnist_bench.labelled import Answers
 from fmnist_edge.atomic import write_atomically
-from fmnist_edge.batch import classify_all
-from fmnist_edge.classifier import Classifier
+from fmnist_edge.classifier import Classifier, Prediction
 from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.dataset import Split, SplitName, load_split
 from fmnist_edge.decoding import decode
 from fmnist_edge.errors import UsageError
-from fmnist_edge.images import load_image
+from fmnist_edge.explain import overlay
 
 FORMS: Final = ("png", "svg", "pdf")
 DPI: Final = 150  # dots per inch: sharp on a slide, and a figure stays under a few hundred kB
@@ -164,7 +164,7 @@ class Answered:
     """One image with its answer."""
 
     image: NDArray[np.uint8]
-    """What the network saw, uint8 [28, 28]."""
+    """What the network saw: uint8 [28, 28], or a picture with its heat map, uint8 [height, width, 3]."""
     probabilities: NDArray[np.float32]
     """float32 [10]."""
     truth: int | None = None
@@ -197,7 +197,7 @@ def prediction_plot(answered: Answered) -> Plot:
     def draw(figure: Figure) -> None:
         figure.suptitle(f"{answered.name}: {answered.caption}" if answered.name else answered.caption)
         photo = [("original", answered.original)] if answered.original is not None else []
-        seen = "what the network saw" if photo else "image, 28x28 pixels"
+        seen = "what it saw" if photo else "image, 28x28 pixels"
         *pictures, bars = figure.subplots(1, 2 + len(photo), width_ratios=[1] * (1 + len(photo)) + [1.3])
         for axes, (title, pixels) in zip(pictures, [*photo, (seen, answered.image)], strict=True):
             show_pixels(axes, pixels, title)
@@ -255,18 +255,34 @@ def answered_images(
 
 def answered_file(classifier: Classifier, path: str, truth: int | None) -> Answered:
     """Classify an image file as `classify` does, keeping its own pixels. Raises ImageError."""
-    (result,) = classify_all(classifier, [path])
-    if result.prediction is None:
-        assert result.error is not None
-        raise result.error
-    prediction = result.prediction
-    original = np.asarray(decode(path))
-    seen = prediction.image if prediction.image is not None else load_image(path)
+    picture = decode(path)
+    prediction = classifier.classify(picture)
+    original, seen = np.asarray(picture), _seen(picture, prediction)
     plain = original.shape == (IMAGE_SIDE, IMAGE_SIDE) and np.array_equal(original, seen)
     return Answered(seen, prediction.probabilities, truth, None if plain else original, name=Path(path).name)
 
 
+def shown_picture(answers: Answers, row: int, classifier: Classifier) -> NDArray[np.uint8]:
+    """Return what an answer was given for: uint8 [28, 28], or the picture with its heat map, uint8 [height, width, 3].
+
+    Pictures are read and answered once more, since their pixels are not kept. Raises ImageError.
+    """
+    if answers.images is not None:
+        image: NDArray[np.uint8] = answers.images[row]
+        return image
+    assert answers.read is not None
+    picture = decode(answers.read(row))
+    return _seen(picture, classifier.classify(picture))
+
+
+def _seen(picture: PIL.Image.Image, prediction: Prediction) -> NDArray[np.uint8]:
+    if prediction.image is not None:
+        return prediction.image
+    return np.asarray(picture.convert("RGB") if prediction.saw is None else overlay(picture, prediction.saw))
+
+
 MISTAKE_COLUMNS: Final = 5
+LONGEST_TITLE: Final = 34  # characters above a picture of the grid
 
 
 def surest_mistakes(answers: Answers, count: int) -> list[int]:
@@ -282,9 +298,10 @@ def caption(answers: Answers, row: int) -> str:
     return f"{said}\ntruth: {answers.truths[answers.truth[row]].name}"
 
 
-def mistakes_plot(answers: Answers, count: int, title: str) -> Plot:
-    """Show the most confident errors of answers whose images were kept."""
+def mistakes_plot(answers: Answers, count: int, title: str, classifier: Classifier) -> Plot:
+    """Show the most confident errors; pictures with the heat map of what was seen."""
     rows = surest_mistakes(answers, count)
+    shown = [shown_picture(answers, row, classifier) for row in rows]
     columns = min(MISTAKE_COLUMNS, max(1, len(rows)))
     lines = max(1, math.ceil(len(rows) / columns))
 
@@ -295,14 +312,17 @@ def mistakes_plot(answers: Answers, count: int, title: str) -> Plot:
         grid = figure.subplots(lines, columns, squeeze=False).flat
         for axes in grid:
             axes.set_axis_off()
-        for axes, row in zip(figure.axes, rows, strict=False):
-            assert answers.images is not None
+        for axes, row, pixels in zip(figure.axes, rows, shown, strict=False):
             axes.set_axis_on()
-            show_pixels(axes, answers.images[row])
+            show_pixels(axes, pixels)
             axes.set_xlabel(caption(answers, row), fontsize=9)
-            axes.set_title(answers.names[row] if answers.names else f"image {row}", fontsize=8)
+            axes.set_title(_fitting(answers.names[row]) if answers.names else f"image {row}", fontsize=8)
 
     return Plot(max(6.0, 2.2 * columns), 2.55 * lines + 0.5, draw)
+
+
+def _fitting(name: str) -> str:
+    return name if len(name) <= LONGEST_TITLE else f"…{name[1 - LONGEST_TITLE :]}"
 
 
 WEIGHT_COLUMNS: Final = 16

@@ -8,10 +8,12 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from fmnist_edge.model_info import EMBEDDED_PHOTO_MODEL
 from tests.reliability.twins import lay_old_files, not_replaced
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
@@ -92,6 +94,8 @@ def test_forgiving_counts_a_t_shirt_as_a_shirt(labelled: Path) -> None:
         ("--skip", "a"),
         ("--images", ".", "--split", "test"),
         ("--images", ".", "--data", "."),
+        ("--images", ".", "--enlarged"),
+        ("--pictures", ".", "--split", "test"),
         ("--forgive", "Shirt"),
         ("--training-record", "x.json"),
     ],
@@ -110,3 +114,50 @@ def test_a_missing_folder_is_exit_code_3(tmp_path: Path) -> None:
 def test_an_output_file_appears_without_colour(tmp_path: Path) -> None:
     assert run("--output", tmp_path / "e.txt").stdout == ""
     assert (tmp_path / "e.txt").read_text().startswith("fmnist-mlp.int8.onnx on 10,000 test images")
+
+
+@pytest.fixture
+def collections(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder of pictures by class, and a zip file whose labels.csv accepts several or none."""
+    by_class, zipped = tmp_path / "by-class", tmp_path / "zipped.zip"
+    (by_class / "Shirt").mkdir(parents=True)
+    shutil.copy(SAMPLES / "6-shirt.png", by_class / "Shirt")
+    with zipfile.ZipFile(zipped, "w") as archive:
+        for name in ("7-sneaker.png", "8-bag.png"):
+            archive.write(SAMPLES / name, f"validation/{name}")
+        archive.writestr("train/broken.png", b"no picture")
+        rows = "validation/7-sneaker.png,5|7|9\nvalidation/8-bag.png,none\ntrain/broken.png,1\n"
+        archive.writestr("labels.csv", f"path,labels\n{rows}")
+    return by_class, zipped
+
+
+def test_collections_of_pictures_are_measured_by_source(collections: tuple[Path, Path]) -> None:
+    done = run(*(part for path in collections for part in ("--pictures", path)), "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = {one["name"]: one for one in json.loads(done.stdout)["sources"]}
+    assert {name: one["right"]["total"] for name, one in found.items()} == {"by-class": 1, "zipped.zip": 1, "all": 2}
+    assert found["zipped.zip"]["right"]["count"] == 1
+    assert (found["all"]["no_garment_unsure"]["count"], found["all"]["no_garment_unsure"]["total"]) == (0, 1)
+
+
+def test_pictures_of_the_training_part_are_reported_where_they_cannot_be_read(collections: tuple[Path, Path]) -> None:
+    done = run("--pictures", collections[0], "--pictures", collections[1], "--split", "train")
+    assert done.returncode == 1
+    assert "broken.png: error: not an image" in done.stderr
+
+
+def test_a_photo_model_is_not_asked_about_images_of_the_dataset() -> None:
+    done = run("--model", EMBEDDED_PHOTO_MODEL)
+    assert done.returncode == 2
+    assert "--images DIR or --pictures DIR" in done.stderr
+
+
+def test_an_output_is_never_an_input_or_a_file_of_the_users(labelled: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.md"
+    notes.write_text("my notes")
+    shirt = labelled / "shirts" / "6-shirt.png"
+    before = shirt.read_bytes()
+    for output in (notes, shirt):
+        done = run("--images", labelled / ".", "--map", "shirts=Shirt", "--skip", "shoes", "--output", output)
+        assert done.returncode == 2
+    assert (notes.read_text(), shirt.read_bytes()) == ("my notes", before)

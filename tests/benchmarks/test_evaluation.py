@@ -16,6 +16,7 @@ from fmnist_bench.evaluate import (
 )
 from fmnist_bench.labelled import Answers, Truth, answer_split, forgive
 from fmnist_edge import Classifier
+from fmnist_edge.errors import DataError
 
 
 def answers(rows: list[tuple[int, int, int, float]], **given: object) -> Answers:
@@ -111,3 +112,29 @@ def test_the_calibration_error_is_that_of_training(measured: Evaluation) -> None
     scores = pytest.importorskip("fmnist_train.calibration")
     part = answer_split(Classifier(), "test")
     assert measured.expected_calibration_error == pytest.approx(scores.calibration_error(part.confidence, part.right()))
+
+
+def test_collections_are_told_apart_and_what_shows_no_garment_counts_by_unsure_alone() -> None:
+    shirt, shoes, nothing = Truth("Shirt", (6,)), Truth("Sneaker|Ankle boot", (7, 9)), Truth("no garment", ())
+    rows = [(0, 6, 1, 0.9), (0, 0, 6, 0.6), (1, 9, 5, 0.9), (1, 7, 5, 0.55), (2, 8, 5, 0.9), (2, 8, 5, 0.5)]
+    result = evaluate(
+        answers(
+            rows,
+            truths=(shirt, shoes, nothing),
+            unsure=np.array([False, True, False, True, False, True]),
+            sources=("shop", "shop", "phone", "phone", "phone", "phone"),
+            kinds=("polo", "polo", "boot", "sneaker", "watch", "watch"),
+        )
+    )
+    assert result.accuracy == Share.of(np.array([True, False, True, True]))
+    shop, phone, everything = result.sources
+    assert (shop.right.count, shop.right.total, shop.mean_of_kinds, shop.no_garment_unsure.total) == (1, 2, 0.5, 0)
+    assert (phone.answered, phone.right_of_answered) == (Share.of(np.array([True, False])), Share.of(np.array([True])))
+    assert (phone.kinds, phone.mean_of_kinds, phone.no_garment_unsure) == (2, 1.0, Share.of(np.array([False, True])))
+    assert (everything.name, everything.right.total, everything.mean_of_kinds) == ("all", 4, pytest.approx(2.5 / 3))
+
+
+def test_pictures_without_any_garment_have_no_accuracy() -> None:
+    nothing = answers([(0, 6, 1, 0.9)], truths=(Truth("no garment", ()),), unsure=np.array([True]))
+    with pytest.raises(DataError, match="none of the images shows a garment"):
+        evaluate(nothing)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from fmnist_edge.cli.options import (
+    Function,
+    check_outputs,
     common_options,
     data_option,
     model_option,
     note,
     output_file_option,
+    overwrite_option,
     shows_progress,
 )
 from fmnist_edge.errors import EXIT_FAILED
@@ -24,35 +27,61 @@ if TYPE_CHECKING:
     from fmnist_bench.evaluate import Evaluation
     from fmnist_bench.labelled import Answers
     from fmnist_edge.batch import Result
+    from fmnist_edge.classifier import Classifier
+
+_PATH: Final = click.Path(path_type=Path)
+_PHOTO_HINT: Final = (
+    "answers pictures, not 28x28 images of the dataset; name pictures with --images DIR or --pictures DIR, "
+    "or add --enlarged"
+)
+
+_SUBJECT_OPTIONS: Final[tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...]] = (
+    model_option,
+    click.option(
+        "--images",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="A folder with a sub-folder of images for each label, instead of the dataset.",
+    ),
+    click.option(
+        "--map",
+        "mapping",
+        metavar="NAME=LABEL,...",
+        help="Labels of sub-folders that are not named as one; NAME=LABEL|LABEL accepts several, NAME= leaves it out.",
+    ),
+    click.option("--skip", multiple=True, metavar="NAME", help="Leave a sub-folder out; may be repeated."),
+    click.option(
+        "--pictures",
+        type=_PATH,
+        multiple=True,
+        metavar="DIR|ZIP",
+        help="Pictures with a labels.csv or folders named by class; may be repeated. Tells what is called unsure too.",
+    ),
+    click.option("--enlarged", is_flag=True, help="Images of the dataset as pictures of 280x280, in both polarities."),
+    click.option(
+        "--split",
+        type=click.Choice(["train", "validation", "test"]),
+        help="Part of the dataset or of --pictures.  [default: test of the dataset, validation of pictures]",
+    ),
+    data_option,
+)
+
+
+def subject_options(function: Function) -> Function:
+    """Add the options that say which model is asked about which images; they arrive as fields of `Request`."""
+    for option in reversed(_SUBJECT_OPTIONS):
+        option(function)
+    return function
 
 
 @click.command("evaluate")
-@model_option
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="A folder with a sub-folder of images for each label, instead of the dataset.",
-)
-@click.option(
-    "--map",
-    "mapping",
-    metavar="NAME=LABEL,...",
-    help="Labels of sub-folders that are not named as one; NAME=LABEL|LABEL accepts several, NAME= leaves it out.",
-)
-@click.option("--skip", multiple=True, metavar="NAME", help="Leave a sub-folder out; may be repeated.")
+@subject_options
 @click.option(
     "--forgive",
     multiple=True,
     metavar="LABEL,LABEL,...",
     help='Take these labels as one, as in "T-shirt/top,Pullover,Shirt"; may be repeated.',
 )
-@click.option(
-    "--split",
-    type=click.Choice(["train", "validation", "test"]),
-    help="Images of the dataset.  [default: test]",
-)
-@data_option
 @click.option(
     "--format",
     "output_format",
@@ -66,7 +95,7 @@ if TYPE_CHECKING:
     "--report",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Write a page with figures, mistakes and model card to DIR/index.html, too.",
+    help="Write a page with figures, mistakes and model card to DIR/index.html as well.",
 )
 @click.option(
     "--training-record",
@@ -74,31 +103,34 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="The training.json whose curves the report shows.",
 )
+@overwrite_option
 @common_options
 @click.pass_context
 def command(
     ctx: click.Context,
-    model: Path | None,
-    images: Path | None,
-    mapping: str | None,
-    skip: tuple[str, ...],
+    /,
     forgive: tuple[str, ...],
-    split: str | None,
-    data: Path | None,
     output_format: str,
     output: Path | None,
     report: Path | None,
     training_record: Path | None,
+    overwrite: bool,
+    **subject: Any,
 ) -> None:
     """Measure a model on labelled images: accuracy, errors by class, calibration, accuracy without the unsure.
 
     The best class counts, however unsure. Images that cannot be read are reported and left out, and the exit code
     is then 1.
+
+    With --pictures a table says for each collection how many answers are not called unsure, how many of these are
+    right, and how many pictures without a garment are called unsure.
     """
-    asked = _Asked(model, images, mapping, skip, split, data)
-    asked.check()
+    request = Request(**subject)
+    request.check()
     if training_record is not None and report is None:
         raise click.UsageError("--training-record goes into the report: add --report DIR.")
+    page = report / "index.html" if report is not None else None
+    check_outputs([output, page], [*request.inputs, training_record], overwrite=overwrite)
     if report is not None:
         _require_extra()
     from fmnist_bench.evaluate import evaluate
@@ -106,61 +138,99 @@ def command(
     from fmnist_bench.labelled import parse_group
 
     forgiven = [parse_group(group) for group in forgive]
-    answers, title = asked.answers()
+    classifier = request.classifier()
+    answers, title = request.answers(classifier)
     evaluation = evaluate(answers, forgiven)
     _print(FORMATTERS[output_format](evaluation, title), output)
     if report is not None:
-        _write_report(report, model, training_record, (title, answers, evaluation))
+        _write_report(report, classifier, training_record, (title, answers, evaluation))
     if evaluation.unreadable:
         ctx.exit(EXIT_FAILED)
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What to evaluate on what."""
+class Request:
+    """Which model to ask about which images: what `subject_options` were given."""
 
     model: Path | None
     images: Path | None
     mapping: str | None
     skip: tuple[str, ...]
-    split: str | None
+    pictures: tuple[Path, ...]
+    enlarged: bool
+    split: Any
     data: Path | None
+
+    @property
+    def inputs(self) -> tuple[Path | None, ...]:
+        """What is read, so that no output may be among it."""
+        return (self.model, self.images, self.data, *self.pictures)
 
     def check(self) -> None:
         """Refuse options that can have no effect."""
         if self.images is None and (self.mapping is not None or self.skip):
             raise click.UsageError("--map and --skip name sub-folders of --images DIR, which is not given.")
-        if self.images is not None and (self.split or self.data):
-            raise click.UsageError("--split and --data choose images of the dataset; --images takes its place.")
+        if self.images is not None and (self.pictures or self.enlarged):
+            raise click.UsageError("Give either --images, or --pictures and --enlarged.")
+        if self.images is not None and self.split:
+            raise click.UsageError("--split chooses images of the dataset or of --pictures; --images takes its place.")
+        if self.data and (self.images is not None or (self.pictures and not self.enlarged)):
+            raise click.UsageError("--data has no effect: no image of the dataset is evaluated.")
+        if self.pictures and self.split == "test":
+            raise click.UsageError("Pictures have the parts train and validation, not test.")
 
-    def answers(self) -> tuple[Answers, str]:
-        """Return the model's answers, and a title that says which model saw what."""
-        from fmnist_bench.labelled import answer_folder, answer_split, find_labelled_images, parse_map
+    def classifier(self) -> Classifier:
+        """Open the model. Raises ModelError, or UsageError for one that does not answer such images."""
         from fmnist_edge.classifier import Classifier
+        from fmnist_edge.errors import UsageError
 
         classifier = Classifier(self.model)
-        if self.images is None:
+        if classifier.route == "photo" and self.images is None and not self.pictures and not self.enlarged:
+            raise UsageError(f"{classifier.path} {_PHOTO_HINT}")
+        return classifier
+
+    def answers(self, classifier: Classifier) -> tuple[Answers, str]:
+        """Return the model's answers, and a title that says which model saw what."""
+        if self.images is not None:
+            answers, what = self._of_folder(classifier, self.images)
+        elif self.pictures or self.enlarged:
+            answers, what = self._of_pictures(classifier)
+        else:
+            from fmnist_bench.labelled import answer_split
+
             split: Any = self.split or "test"
             answers = answer_split(classifier, split, self.data)
             what = f"{len(answers.truth):,} {split} images of Fashion-MNIST"
-        else:
-            mapping = parse_map(self.mapping) if self.mapping is not None else {}
-            labelled = find_labelled_images(self.images, mapping, self.skip)
-            with _progress(len(labelled.paths)) as bar:
-                answers = answer_folder(classifier, labelled, lambda results: _watched(results, bar))
-            what = f"{len(answers.truth):,} images of {self.images}"
-        return answers, f"{' and '.join(path.name for path in _answered_by(self.model, answers))} on {what}"
+        return answers, f"{' and '.join(answers.models) or classifier.path.name} on {what}"
+
+    def _of_folder(self, classifier: Classifier, folder: Path) -> tuple[Answers, str]:
+        from fmnist_bench.labelled import answer_folder, find_labelled_images, parse_map
+
+        mapping = parse_map(self.mapping) if self.mapping is not None else {}
+        labelled = find_labelled_images(folder, mapping, self.skip)
+        with _progress(len(labelled.paths)) as bar:
+            answers = answer_folder(classifier, folder, labelled, lambda results: _watched(results, bar))
+        return answers, f"{len(answers.truth):,} images of {folder}"
+
+    def _of_pictures(self, classifier: Classifier) -> tuple[Answers, str]:
+        from fmnist_bench.labelled import answer_enlarged, answer_pictures, joined
+        from fmnist_train.pictures import read_collections
+
+        parts = []
+        if self.pictures:
+            pictures = read_collections(self.pictures, self.split or "validation")
+            with _progress(len(pictures)) as bar:
+                parts.append(answer_pictures(classifier, pictures, lambda results: _watched(results, bar)))
+        if self.enlarged:
+            split: Any = self.split or "test"
+            with _progress(2 * LARGEST_SPLIT[split]) as bar:
+                watch = lambda results: _watched(results, bar)  # noqa: E731
+                parts.append(answer_enlarged(classifier, split, self.data, watch))
+        answers = joined(parts)
+        return answers, f"{len(answers.truth):,} pictures"
 
 
-def _answered_by(model: Path | None, answers: Answers) -> list[Path]:
-    """Return the model files that answered, the one that answered more first."""
-    from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
-
-    if model is not None:
-        return [model]
-    photos = answers.by_photo_model
-    counts = {EMBEDDED_PHOTO_MODEL: photos, EMBEDDED_CLASSIFIER: len(answers.truth) - photos}
-    return sorted(filter(counts.get, counts), key=lambda path: -counts[path])
+LARGEST_SPLIT: Final = {"train": 55_000, "validation": 5_000, "test": 10_000}  # images
 
 
 def _progress(total: int) -> Any:
@@ -189,16 +259,17 @@ def _require_extra() -> None:
 
 
 def _write_report(
-    folder: Path, model: Path | None, record: Path | None, measured: tuple[str, Answers, Evaluation]
+    folder: Path, classifier: Classifier, record: Path | None, measured: tuple[str, Answers, Evaluation]
 ) -> None:
     from fmnist_bench.charts import read_training_record
     from fmnist_bench.evaluation_report import Subject, write_report
-    from fmnist_edge.onnx_reader import first_layer
+    from fmnist_edge.model_info import EMBEDDED_PHOTO_MODEL
     from fmnist_edge.session import inspect_model
 
     history = read_training_record(record) if record is not None else None
-    answered = _answered_by(model, measured[1])[0]
-    subject = Subject(*measured, inspect_model(answered), first_layer(answered), history)
+    first = next(iter(measured[1].models), classifier.path.name)
+    answered = EMBEDDED_PHOTO_MODEL if first == EMBEDDED_PHOTO_MODEL.name != classifier.path.name else classifier.path
+    subject = Subject(*measured, inspect_model(answered), classifier, history)
     note(f"wrote {write_report(subject, folder)}")
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
-from fmnist_edge.cli.options import Function, common_options, data_option, model_option
+from fmnist_bench.cli.evaluate import Request, subject_options
+from fmnist_edge.cli.options import Function, check_outputs, common_options, data_option, model_option, overwrite_option
 from fmnist_edge.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from fmnist_bench.labelled import Answers
     from fmnist_bench.plots import Plot
+    from fmnist_edge.classifier import Classifier
 
+INPUTS: Final = ("image", "model", "record", "data", "images")  # options and arguments that name what is read
 TUTORIAL_SAMPLE: Final = 20_000  # the training image that the tutorial shows
 
 split_option = click.option(
@@ -33,19 +38,24 @@ def count_option(count: int) -> Callable[[Function], Function]:
 
 
 def file_options(name: str) -> Callable[[Function], Function]:
-    """Add -o/--output, `name`.png by default, and --dpi."""
+    """Add -o/--output, `name`.png by default, --dpi and --overwrite; no file of the user's is replaced."""
 
     def add(function: Function) -> Function:
-        click.option("--dpi", type=click.IntRange(20, 1200), default=150, show_default=True, help="Dots per inch.")(
-            function
-        )
-        path = click.Path(path_type=Path, dir_okay=False)
+        @wraps(function)
+        def checked(*, output: Path, overwrite: bool, **given: Any) -> None:
+            inputs = [given.get(option) for option in INPUTS]
+            check_outputs([output], [*inputs, *given.get("pictures", ())], overwrite=overwrite)
+            _require_extra()
+            function(output=output, **given)
+
+        dpi = click.IntRange(20, 1200)
+        click.option("--dpi", type=dpi, default=150, show_default=True, help="Dots per inch.")(checked)
+        path, default = click.Path(path_type=Path, dir_okay=False), Path(f"{name}.png")
         help_text = "The picture: .png, .svg or .pdf."
-        default = Path(f"{name}.png")
         click.option("-o", "--output", type=path, default=default, show_default=True, metavar="FILE", help=help_text)(
-            function
+            checked
         )
-        return common_options(function)
+        return cast(Function, common_options(overwrite_option(checked)))
 
     return add
 
@@ -73,7 +83,6 @@ def samples(
     split: Any, index: int | None, count: int, label: str | None, data: Path | None, output: Path, dpi: int
 ) -> None:
     """One image with its pixel scale, and a grid of the images around it with their names."""
-    _require_extra()
     from fmnist_bench.labelled import parse_label
     from fmnist_bench.plots import samples_plot
     from fmnist_edge.dataset import load_split
@@ -105,7 +114,6 @@ def prediction(
         raise click.UsageError("--truth goes with IMAGE: the dataset knows the label of --index.")
     if image is not None and (split or data):
         raise click.UsageError("--split and --data go with --index.")
-    _require_extra()
     from fmnist_bench.labelled import parse_label
     from fmnist_bench.plots import answered_file, answered_images, prediction_plot
     from fmnist_edge.classifier import Classifier
@@ -129,7 +137,6 @@ def predictions(
     split: Any, index: int | None, count: int, model: Path | None, data: Path | None, output: Path, dpi: int
 ) -> None:
     """A grid of images from --index on (0 by default), each beside its probabilities."""
-    _require_extra()
     from fmnist_bench.plots import answered_images, predictions_plot
     from fmnist_edge.classifier import Classifier
 
@@ -140,43 +147,41 @@ def predictions(
 
 
 def _evaluating(name: str, help_text: str, draw: Callable[..., Plot], *extra: Callable[[Any], Any]) -> None:
-    """Add a command that draws a figure of a model's answers to a split."""
+    """Add a command that draws a figure of a model's answers to labelled images."""
 
-    def run(split: Any, model: Path | None, data: Path | None, output: Path, dpi: int, **given: Any) -> None:
-        _require_extra()
-        from fmnist_bench.labelled import answer_split
-        from fmnist_edge.classifier import Classifier
-
-        classifier = Classifier(model)
-        answers = answer_split(classifier, split, data)
-        title = f"{classifier.path.name}, {len(answers.truth):,} {split} images"
-        _save(draw(answers, title, **given), output, dpi)
+    def run(output: Path, dpi: int, count: int | None = None, **subject: Any) -> None:
+        request = Request(**subject)
+        request.check()
+        classifier = request.classifier()
+        answers, title = request.answers(classifier)
+        given = {} if count is None else {"count": count, "classifier": classifier}
+        _save(draw(answers.garments, title, **given), output, dpi)
 
     run.__doc__ = help_text
-    function: Any = file_options(name)(data_option(model_option(split_option(run))))
+    function: Any = file_options(name)(subject_options(run))
     for option in extra:
         function = option(function)
     command.command(name)(function)
 
 
-def _confusion(answers: Any, title: str) -> Plot:
+def _confusion(answers: Answers, title: str) -> Plot:
     from fmnist_bench.charts import confusion_plot
     from fmnist_bench.evaluate import evaluate
 
     return confusion_plot(evaluate(answers), title)
 
 
-def _calibration(answers: Any, title: str) -> Plot:
+def _calibration(answers: Answers, title: str) -> Plot:
     from fmnist_bench.charts import calibration_plot
     from fmnist_bench.evaluate import evaluate
 
     return calibration_plot(evaluate(answers), title)
 
 
-def _mistakes(answers: Any, title: str, count: int) -> Plot:
+def _mistakes(answers: Answers, title: str, count: int, classifier: Classifier) -> Plot:
     from fmnist_bench.plots import mistakes_plot
 
-    return mistakes_plot(answers, count, title)
+    return mistakes_plot(answers, count, title, classifier)
 
 
 _evaluating("confusion", "The confusion matrix: which label is taken for which.", _confusion)
@@ -189,7 +194,6 @@ _evaluating("mistakes", "The errors that the model is surest of.", _mistakes, co
 @file_options("curves")
 def curves(record: Path, output: Path, dpi: int) -> None:
     """Loss and accuracy by epoch, from the record that `fmnist-edge train` writes."""
-    _require_extra()
     from fmnist_bench.charts import curves_plot, read_training_record
 
     _save(curves_plot(read_training_record(record)), output, dpi)
@@ -200,7 +204,6 @@ def curves(record: Path, output: Path, dpi: int) -> None:
 @file_options("weights")
 def weights(model: Path | None, output: Path, dpi: int) -> None:
     """What each hidden unit looks for: the first layer's weights as 28x28 images."""
-    _require_extra()
     from fmnist_bench.plots import weights_plot
     from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
     from fmnist_edge.onnx_reader import first_layer
