@@ -64,7 +64,7 @@ def test_a_report_and_an_output_file_replace_older_ones_whole(
     lay_old_files(out, twins, ["index.html", "figures.txt"])
     done = run(
         *("--images", labelled, "--map", "shirts=Shirt", "--skip", "shoes"),
-        *("--report", out, "--output", out / "figures.txt"),
+        *("--report", out, "--output", out / "figures.txt", "--overwrite"),
     )
     assert done.returncode == 0, done.stderr
     assert not_replaced(out, twins) == []

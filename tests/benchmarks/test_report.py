@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import PIL.Image
 import pytest
 
 from fmnist_bench.charts import read_training_record
 from fmnist_bench.evaluate import evaluate
-from fmnist_bench.evaluation_report import MISTAKES, Subject, report_html
-from fmnist_bench.labelled import answer_split
+from fmnist_bench.evaluation_report import MISTAKES, Subject, gallery, report_html
+from fmnist_bench.labelled import answer_folder, answer_split, find_labelled_images
 from fmnist_edge import Classifier
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
-from fmnist_edge.onnx_reader import first_layer
+from fmnist_edge.explain import overlay
 from fmnist_edge.session import inspect_model
 
 RECORD = Path(__file__).parents[2] / "train" / "artifacts" / "fmnist-mlp.training.json"
@@ -39,10 +41,9 @@ class Tags(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    answers = answer_split(Classifier(), "test")
-    record = read_training_record(RECORD)
-    facts, weights = inspect_model(), first_layer(EMBEDDED_CLASSIFIER)
-    return report_html(Subject("A <title> & more", answers, evaluate(answers), facts, weights, record))
+    classifier = Classifier()
+    answers, record = answer_split(classifier, "test"), read_training_record(RECORD)
+    return report_html(Subject("A <title> & more", answers, evaluate(answers), inspect_model(), classifier, record))
 
 
 def tags_of(page: str) -> list[tuple[str, dict[str, str]]]:
@@ -124,3 +125,19 @@ def test_a_browser_shows_all_pictures_without_an_error(page: str, tmp_path: Path
     assert found
     count = str(4 + MISTAKES)
     assert found.group(1).split(",") == [count, count, "0", "true", str(dark).lower(), str(width)]
+
+
+def test_a_mistake_on_a_picture_is_shown_with_its_heat_map_and_named_within_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "Coat").mkdir()
+    picture = PIL.Image.new("RGB", (120, 90), "red")
+    picture.save(tmp_path / "Coat" / "red.png")
+    classifier = Classifier()
+    answers = answer_folder(classifier, tmp_path, find_labelled_images(tmp_path))
+    wrong = replace(answers, probabilities=np.roll(np.eye(10, dtype=np.float32)[4:5], 1, axis=1))
+    (mistake,) = gallery(wrong, 3, classifier)
+    assert mistake.name == os.path.join("Coat", "red.png")  # noqa: PTH118
+    shown = PIL.Image.open(io.BytesIO(base64.b64decode(mistake.image.split(",")[1])))
+    assert shown.size == (120, 90)
+    saw = classifier.classify(tmp_path / "Coat" / "red.png").saw
+    assert saw is not None
+    assert np.array_equal(np.asarray(shown), np.asarray(overlay(picture, saw)))
