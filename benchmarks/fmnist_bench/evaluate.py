@@ -190,6 +190,11 @@ class Evaluation:
     labels: tuple[str, ...] = field(default=LABELS)
 
     @property
+    def by_folder(self) -> bool:
+        """Tell whether the groups say more than the classes do."""
+        return [group.name for group in self.groups] != [one.name for one in self.classes]
+
+    @property
     def confusion(self) -> NDArray[np.int64]:
         """The confusion matrix, int64 [groups, 10]: rows are the truth, columns the predicted label."""
         return np.array([group.predicted for group in self.groups], np.int64)
@@ -263,7 +268,7 @@ def _classes(
     """Return precision, recall and F1 of each set of labels that is the truth of some group."""
     labels_of = [forgive(truth.accepted, forgiven) for truth in answers.truths]
     figures = []
-    for labels in dict.fromkeys(labels_of):
+    for labels in filter(None, dict.fromkeys(labels_of)):
         here = np.isin(answers.truth, [row for row, other in enumerate(labels_of) if other == labels])
         said = np.isin(predicted, labels)
         figures.append(_class_figures("|".join(LABELS[index] for index in labels), here, said, right))
@@ -294,6 +299,7 @@ def _groups(
             unreadable=unreadable[row],
         )
         for row, truth in enumerate(answers.truths)
+        if truth.accepted
     )
 
 

@@ -28,7 +28,7 @@ def as_text(evaluation: Evaluation, title: str) -> str:
         _headline(evaluation, title),
         *([_source_table(evaluation)] if evaluation.sources else []),
         _class_table(evaluation),
-        *([_group_table(evaluation)] if _has_folders(evaluation) else []),
+        *([_group_table(evaluation)] if evaluation.by_folder else []),
         _confusion_table(evaluation),
         _coverage_table(evaluation),
     ]
@@ -51,11 +51,6 @@ def as_csv(evaluation: Evaluation, title: str) -> str:
 
 
 FORMATTERS: Final[dict[str, Callable[[Evaluation, str], str]]] = {"text": as_text, "json": as_json, "csv": as_csv}
-
-
-def _has_folders(evaluation: Evaluation) -> bool:
-    """Tell whether the groups say more than the classes do."""
-    return [group.name for group in evaluation.groups] != [one.name for one in evaluation.classes]
 
 
 def _headline(evaluation: Evaluation, title: str) -> str:

@@ -64,7 +64,7 @@ def report_html(subject: Subject) -> str:
     return environment.get_template("evaluation_report.html.jinja").render(
         title=subject.title,
         evaluation=subject.evaluation,
-        by_folder=bool(subject.answers.names),
+        by_folder=subject.evaluation.by_folder,
         figures=_figures(subject),
         mistakes=gallery(subject.answers.garments, MISTAKES, subject.classifier),
         wrong=int((~subject.answers.garments.right()).sum()),

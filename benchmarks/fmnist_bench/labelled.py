@@ -257,7 +257,7 @@ def answer_pictures(classifier: Classifier, pictures: Sequence[Picture], watch: 
 
     Raises DataError if a collection cannot be read, or none of its pictures.
     """
-    accepted = list(dict.fromkeys(picture.accepted for picture in pictures))
+    accepted = sorted({picture.accepted for picture in pictures})
     truths = tuple(Truth("|".join(LABELS[one] for one in labels) or NO_GARMENT, labels) for labels in accepted)
     named = ((picture.name, data) for picture, data in zip(pictures, read_bytes(pictures), strict=True))
     rows, kept = _Rows(truths), []

@@ -127,6 +127,7 @@ def test_collections_are_told_apart_and_what_shows_no_garment_counts_by_unsure_a
         )
     )
     assert result.accuracy == Share.of(np.array([True, False, True, True]))
+    assert [group.name for group in result.groups] == ["Shirt", "Sneaker|Ankle boot"]
     shop, phone, everything = result.sources
     assert (shop.right.count, shop.right.total, shop.mean_of_kinds, shop.no_garment_unsure.total) == (1, 2, 0.5, 0)
     assert (phone.answered, phone.right_of_answered) == (Share.of(np.array([True, False])), Share.of(np.array([True])))
