@@ -1,4 +1,4 @@
-"""Pictures for the tests of the image intake: any form of file, and files that are broken in known ways."""
+"""Pictures for the tests of decoding: any form of file, and files that are broken in known ways."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-# Every code that an ImageError of the intake may carry (docs/classify.md lists them).
+# Every code that an ImageError of decoding may carry (docs/classify.md lists them).
 CODES = {
     "missing-file",
     "unreadable-file",
@@ -37,6 +37,16 @@ def garment() -> NDArray[np.uint8]:
     picture = np.zeros((28, 28), np.uint8)
     picture[3:25, 6:22] = np.random.default_rng(3).integers(40, 256, (22, 16))
     return picture
+
+
+def heic(picture: PIL.Image.Image | NDArray[Any], **options: Any) -> bytes:
+    """Return the bytes of a HEIC file, as iPhones write them. Needs the extra [heic]."""
+    import pillow_heif
+
+    image = PIL.Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
+    file = io.BytesIO()
+    pillow_heif.from_pillow(image).save(file, **options)
+    return file.getvalue()
 
 
 def encoded(picture: PIL.Image.Image | NDArray[Any], form: str = "PNG", **options: Any) -> bytes:

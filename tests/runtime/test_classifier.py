@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
+import subprocess
+import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,13 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fmnist_edge import LABELS, Classifier, ImageError, ModelError
+import fmnist_edge
+from fmnist_edge import LABELS, Classifier, ImageError, ModelError, UsageError
 from fmnist_edge.classifier import CHUNK
 from fmnist_edge.dataset import load_split
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
 from fmnist_edge.session import open_session
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.png"))
+PHOTO = Path(__file__).parents[2] / "samples" / "photos" / "t-shirt-1.jpg"
 
 
 @pytest.fixture(scope="module")
@@ -120,15 +126,94 @@ def test_a_prediction_names_the_best_class(classifier: Classifier) -> None:
     assert [index for index, _ in prediction.top(10)] == np.argsort(-prediction.probabilities, kind="stable").tolist()
 
 
-def test_path_bytes_picture_and_array_give_the_same_answer(classifier: Classifier) -> None:
+def test_a_prediction_prints_as_one_short_line(classifier: Classifier) -> None:
+    assert repr(classifier.classify(SAMPLES[9])) == (
+        "Prediction('Ankle boot', confidence=0.9672, unsure=False, model='fmnist-mlp.int8.onnx')"
+    )
+
+
+def test_a_source_of_any_kind_gives_the_same_answer(classifier: Classifier) -> None:
     import PIL.Image
 
     path = SAMPLES[5]
-    with PIL.Image.open(path) as picture:
+    with PIL.Image.open(path) as picture, path.open("rb") as file:
         array = np.asarray(picture)
-        answers = [classifier.classify(source) for source in (path, str(path), path.read_bytes(), picture, array)]
+        sources = [path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), file, picture]
+        answers = [classifier.classify(source) for source in [*sources, array, array[None], array[..., None]]]
     for answer in answers:
         assert np.array_equal(answer.probabilities, answers[0].probabilities)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"route": "foo"},
+        {"threads": 0},
+        {"threads": 1.5},
+        {"max_pixels": 0},
+        {"max_pixels": -1},
+        {"unsure_below": 1.1},
+        {"unsure_below": -0.1},
+    ],
+    ids=str,
+)
+def test_an_argument_out_of_range_is_refused(arguments: dict[str, Any]) -> None:
+    [(name, value)] = arguments.items()
+    with pytest.raises(UsageError, match=f"{name} is {value!r}") as caught:
+        Classifier(**arguments)
+    assert caught.value.exit_code == 2
+
+
+def test_an_image_error_names_its_file_and_survives_pickling(classifier: Classifier, tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no image")
+    with pytest.raises(ImageError) as of_path:
+        classifier.classify(text)
+    with text.open("rb") as file, pytest.raises(ImageError) as of_file:
+        classifier.classify(file)
+    with pytest.raises(ImageError) as of_bytes:
+        classifier.classify(b"no image")
+    for error in (of_path.value, of_file.value, pickle.loads(pickle.dumps(of_path.value))):
+        assert (error.code, error.path, str(error)) == ("not-an-image", str(text), f"{text}: {error.message}")
+    assert (of_bytes.value.path, str(of_bytes.value)) == (None, of_path.value.message)
+
+
+def test_a_file_that_gives_text_or_is_closed_is_refused(classifier: Classifier, tmp_path: Path) -> None:
+    (tmp_path / "shirt.png").write_bytes(b"text")
+    with (tmp_path / "shirt.png").open() as file, pytest.raises(ImageError, match=r"open\(path, 'rb'\)"):
+        classifier.classify(file)  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match="closed file"):
+        classifier.classify(file)  # type: ignore[arg-type]
+
+
+def test_the_models_are_found_inside_a_zip(tmp_path: Path) -> None:
+    package = Path(fmnist_edge.__file__).parent
+    with zipfile.ZipFile(tmp_path / "app.pyz", "w") as archive:
+        for path in package.rglob("*"):
+            if path.suffix in (".py", ".onnx", ".json"):
+                archive.write(path, path.relative_to(package.parent))
+    code = "import sys; from fmnist_edge.cli.main import main; sys.argv[1:1] = ['classify']; main()"
+    command = [sys.executable, "-c", code, SAMPLES[9], PHOTO]
+    done = subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path / "app.pyz")})
+    assert done.stderr == ""
+    shoe, photo = done.stdout.splitlines()
+    assert shoe == f"{SAMPLES[9]}: Ankle boot (96.7 %)"
+    assert photo.startswith(f"{PHOTO}: ")
+
+
+def test_the_line_about_missing_graphics_cards_is_dropped_and_nothing_else() -> None:
+    """Of onnxruntime 1.23 and 1.24 at import, on a Raspberry Pi."""
+    code = """
+import os, sys
+from fmnist_edge.quiet import quiet_onnxruntime
+with quiet_onnxruntime():
+    os.write(2, b"before\\n")
+    os.write(2, b"\\x1b[0;93m2026-11-28 [W:onnxruntime:Default, x.cc:1 f] GPU device discovery failed: x\\x1b[m\\n")
+    print("after", file=sys.stderr)
+print("later", file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "before\nafter\nlater\n")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import re
 import struct
@@ -21,7 +22,7 @@ from fmnist_edge import ImageError
 from fmnist_edge.decoding import decode, is_first_of_several
 from fmnist_edge.images import load_image
 from tests.runtime import png_suite
-from tests.runtime.pictures import CODES, LOSSLESS, encoded, garment
+from tests.runtime.pictures import CODES, LOSSLESS, encoded, garment, heic
 
 MODES = [
     "1",
@@ -51,6 +52,8 @@ FILES = {form: encoded(garment(), form, **options) for form, options in LOSSLESS
 PIL.Image.init()
 if "AVIF" in PIL.Image.SAVE:  # Pillow reads and writes it since 11.3
     FILES["AVIF"] = encoded(garment(), "AVIF")
+if importlib.util.find_spec("pillow_heif"):
+    FILES["HEIC"] = heic(garment(), quality=90)
 
 
 def code_of(source: Any) -> str:
@@ -62,6 +65,29 @@ def code_of(source: Any) -> str:
 
 def colours(image: PIL.Image.Image) -> Any:
     return np.asarray(decode(encoded(image, "PNG")))
+
+
+needs_heic = pytest.mark.skipif("HEIC" not in FILES, reason="needs the extra [heic]")
+
+
+# HEIC
+
+
+@needs_heic
+def test_heic_is_decoded_within_the_same_limits() -> None:
+    picture = PIL.Image.fromarray(np.repeat(np.uint8([[20] * 40, [200] * 40]), 30, axis=0)).convert("RGB")
+    decoded = np.asarray(decode(heic(picture, quality=90))).astype(int)
+    assert np.abs(decoded - np.asarray(picture)).max() < 9
+    with pytest.raises(ImageError, match="40x60 is more than 2,399 pixels") as caught:
+        decode(heic(picture), max_pixels=2399)
+    assert caught.value.code == "too-large"
+
+
+def test_heic_without_its_library_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ImageError, match="pip install pillow-heif") as caught:
+        load_image(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    assert caught.value.code == "not-an-image"
 
 
 # Modes

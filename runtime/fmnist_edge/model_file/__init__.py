@@ -1,1 +1,0 @@
-"""What a model file is and does: contract, session, facts, self-test."""
