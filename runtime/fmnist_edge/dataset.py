@@ -216,7 +216,7 @@ def _bad_explicit(place: Place, check: FolderCheck) -> DataError:
     origin = f" (from {place.name})" if place.name.startswith("$") else ""
     return DataError(
         f"{place.folder}{origin} is not a good copy of the dataset: {check.detail}; "
-        f"mend it with `fmnist-edge data fetch --overwrite -o {place.folder}`"
+        f"get one with `fmnist-edge data fetch{' --overwrite' if check.damaged else ''} -o {place.folder}`"
     )
 
 

@@ -80,7 +80,9 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
                 raise too_many_bytes()
             return file.read(status.st_size)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ImageError("missing-file", "no such file") from error
+        is_address = re.match(r"[a-z][a-z0-9+.-]+://", os.fspath(path))
+        hint = ": this is an address; download it first, and name the file" if is_address else ""
+        raise ImageError("missing-file", f"no such file{hint}") from error
     except IsADirectoryError as error:
         raise ImageError("unreadable-file", _what_it_is(stat.S_IFDIR)) from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the path

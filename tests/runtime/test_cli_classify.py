@@ -185,6 +185,10 @@ def test_one_input_is_counted_as_one() -> None:
     assert classify("-v", SAMPLES[0]).stderr == b"1 input: 1 classified, 0 failed.\n"
 
 
+def test_an_address_is_said_to_be_one() -> None:
+    assert b"download it first" in classify("https://example.org/shirt.png").stdout
+
+
 def test_errors_in_text_stand_in_order_on_standard_output(folder: Path) -> None:
     run = classify(folder / "void.png", SAMPLES[1], "-q")
     first, second = run.stdout.decode().splitlines()

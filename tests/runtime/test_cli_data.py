@@ -204,7 +204,7 @@ def test_path_exits_3_where_there_is_nothing_good(tmp_path: Path) -> None:
     done = run("path", "--data", tmp_path)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith("Error: ")
-    assert "fmnist-edge data fetch --overwrite -o" in done.stderr
+    assert "fmnist-edge data fetch -o" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["fetch", "--timeout", "0"], ["status", "--format", "xml"], ["path", "x"]])

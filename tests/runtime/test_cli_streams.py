@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import zipapp
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,21 @@ def test_the_command_line_runs_as_a_module(tmp_path: Path) -> None:
 def test_a_mistyped_command_or_option_gets_a_suggestion(arguments: list[str], hint: str, tmp_path: Path) -> None:
     done = run(arguments, "", tmp_path)
     assert (done.returncode, hint in done.stderr.decode()) == (2, True)
+
+
+def test_the_command_line_runs_from_inside_a_zip(tmp_path: Path) -> None:
+    """As zipapp and shiv build one: the models are read as resources of the package."""
+    root = Path(__file__).parents[2]
+    shutil.copytree(
+        root / "runtime" / "fmnist_edge", tmp_path / "app" / "fmnist_edge", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    zipapp.create_archive(tmp_path / "app", tmp_path / "app.pyz", main="fmnist_edge.__main__:run")
+    shutil.rmtree(tmp_path / "app")
+    photo = str(min((root / "samples" / "photos").glob("*.jpg")))
+    for arguments in (["classify", SAMPLE, photo], ["info"], ["verify"], ["--version"]):
+        command = [sys.executable, str(tmp_path / "app.pyz"), *arguments]
+        done = subprocess.run(command, capture_output=True, cwd=tmp_path, timeout=120)
+        plain = run(arguments, "", tmp_path)
+        assert (done.returncode, done.stderr) == (0, b"")
+        named = done.stdout.replace(bytes(tmp_path / "app.pyz"), bytes(root / "runtime"))
+        assert (named == plain.stdout, b"app.pyz" in done.stdout) == (True, arguments == ["info"])
