@@ -17,7 +17,7 @@ import PIL.Image
 from fmnist_edge.dataset import load_split
 from tests.runtime.pictures import encoded
 
-SCENES: Final = sorted((Path(__file__).parents[2] / "samples" / "photos").glob("*.jpg"))
+PHOTOS: Final = sorted((Path(__file__).parents[2] / "samples" / "photos").glob("*.jpg"))
 WRITERS: Final = 4  # at the same time
 
 
@@ -40,7 +40,7 @@ def drops(folder: Path, count: int, choice: random.Random) -> list[Drop]:
         name = f"{number:05d}.{'jpg' if photo else 'png'}".encode()
         if choice.random() < 0.02:
             name = b"\xff \n\x1b[31m" + name
-        content = choice.choice(SCENES).read_bytes() if photo else encoded(PIL.Image.fromarray(images[number]))
+        content = choice.choice(PHOTOS).read_bytes() if photo else encoded(PIL.Image.fromarray(images[number]))
         way = choice.choices(["whole", "renamed", "pieces", "paused"], [40, 30, 28, 2])[0]
         found.append(Drop(os.fsdecode(os.fsencode(folder) + b"/" + name), content, way))
     return found

@@ -13,7 +13,7 @@ from typing import IO, Any, Final
 import PIL.Image
 
 from fmnist_edge.dataset import load_split
-from tests.reliability.dropping import SCENES
+from tests.reliability.dropping import PHOTOS
 from tests.reliability.processes import SCRIPT
 from tests.runtime.pictures import encoded
 
@@ -52,7 +52,7 @@ def mixed(images: list[Path], broken: Path, total: int, photo_every: int, broken
     """Yield paths: images again and again, a photo and a file that is none now and then."""
     for number in range(total):
         if number % photo_every == photo_every - 1:
-            yield SCENES[number // photo_every % len(SCENES)]
+            yield PHOTOS[number // photo_every % len(PHOTOS)]
         elif number % broken_every == broken_every // 2:
             yield broken
         else:

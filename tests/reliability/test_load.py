@@ -15,7 +15,7 @@ import pytest
 
 from fmnist_edge import Classifier
 from fmnist_edge.batch import Result
-from tests.reliability.dropping import SCENES
+from tests.reliability.dropping import PHOTOS
 from tests.reliability.kills import SAMPLES
 from tests.reliability.load import FLAT_MB, Run, mixed, run_list, write_images
 from tests.reliability.processes import SCRIPT, run, with_endless_list
@@ -74,7 +74,7 @@ def test_a_million_paths_on_standard_input() -> None:
 
 
 def test_many_processes_at_once_give_the_same_rows() -> None:
-    inputs = [*SAMPLES, *map(str, SCENES[:3]), "missing.png"] * 4
+    inputs = [*SAMPLES, *map(str, PHOTOS[:3]), "missing.png"] * 4
     with ThreadPoolExecutor(PROCESSES) as pool:
         runs = list(pool.map(lambda _: run("classify", "--format", "jsonl", "-q", *inputs), range(PROCESSES)))
     assert {done.code for done in runs} == {1}
@@ -83,7 +83,7 @@ def test_many_processes_at_once_give_the_same_rows() -> None:
 
 
 def test_many_threads_on_one_classifier_give_the_same_bits() -> None:
-    classifier, inputs = Classifier(), [*SAMPLES, *map(str, SCENES)]
+    classifier, inputs = Classifier(), [*SAMPLES, *map(str, PHOTOS)]
     expected = [classifier.classify(path).probabilities.tobytes() for path in inputs]
 
     def answer(_: int) -> list[bytes]:
@@ -96,7 +96,7 @@ def test_many_threads_on_one_classifier_give_the_same_bits() -> None:
 
 @linux_only
 def test_an_interrupt_ends_at_once_and_what_was_done_is_printed() -> None:
-    inputs = [*SAMPLES, str(SCENES[0])]
+    inputs = [*SAMPLES, str(PHOTOS[0])]
     with with_endless_list(inputs) as process:
         rows = [process.stdout.readline() for _ in range(50)]
         before = _used_seconds(process.pid)

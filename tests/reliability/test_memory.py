@@ -13,7 +13,7 @@ from tests.reliability.processes import run
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="asks the system as POSIX has it")
 LIMIT_MB = 300
-SCENE = str(next((Path(__file__).parents[2] / "samples" / "photos").glob("*.jpg")))
+PHOTO = str(next((Path(__file__).parents[2] / "samples" / "photos").glob("*.jpg")))
 # The worst of each decoder; all others are in the long form.
 QUICK = (
     "noise.png",
@@ -42,7 +42,7 @@ REFUSED = {
 def peak(name: str, folder: Path) -> tuple[float, str | None]:
     """Return the peak of classifying a photo and then this picture, and why it was refused if it was."""
     path = write(name, folder)
-    done = run("classify", "--format", "jsonl", SCENE, str(path))
+    done = run("classify", "--format", "jsonl", PHOTO, str(path))
     path.unlink()
     error = json.loads(done.output.splitlines()[1])["error"]
     assert done.code == (1 if error else 0)

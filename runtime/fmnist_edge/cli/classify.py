@@ -41,11 +41,11 @@ STANDARD_INPUT: Final = "-"
 
 @click.command("classify")
 @click.argument("inputs", nargs=-1, type=click.Path(readable=False), metavar="FILE...")
-@click.option("-r", "--recursive", is_flag=True, help="Classify the pictures in the folders given, too.")
+@click.option("-r", "--recursive", is_flag=True, help="Classify the pictures in the folders given.")
 @click.option(
     "--files-from",
     metavar="LIST",
-    help="Classify the files that LIST names, one a line, too; - reads the list from standard input.",
+    help="Also classify the files that LIST names, one a line; - reads the list from standard input.",
 )
 @click.option("-0", "--null", is_flag=True, help="The paths in LIST end with a zero byte, as of `find -print0`.")
 @click.option(
@@ -88,9 +88,9 @@ STANDARD_INPUT: Final = "-"
     "explanations",
     type=FOLDER,
     metavar="DIR",
-    help="Draw for each image what the network saw and answered, as a PNG file in DIR.",
+    help="Draw for each picture what the model saw and answered, as a PNG file in DIR.",
 )
-@click.option("--show", is_flag=True, help="Print what the network saw above each answer; text only.")
+@click.option("--show", is_flag=True, help="Print what the dataset classifier saw above each answer; text only.")
 @max_pixels_option
 @model_option
 @threads_option
@@ -107,10 +107,10 @@ STANDARD_INPUT: Final = "-"
 @common_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Classify images of clothes: image files, folders (with -r), or - for an image on standard input.
+    """Classify pictures of clothes: image files, folders (with -r), or - for an image on standard input.
 
-    Prints a row for each, in the order given. An input that cannot be classified gets an error row, the others go
-    on, and the exit code is 1.
+    Prints a row for each, in the order given. An input that can't be classified gets an error row, the others go on,
+    and the exit code is 1.
     """
     request = ClassifyRequest(**options)
     request.check()

@@ -150,8 +150,7 @@ min_confidence_option = click.option(
     type=click.FloatRange(0, 1),
     callback=_is_number,
     metavar="P",
-    help="Call the label `unsure` if its probability is below P, 0..1.  [default: 0 for images of the dataset, "
-    "the photo model's own threshold for photos]",
+    help="Call the label `unsure` if its probability is below P, 0..1.  [default: the model's own threshold]",
 )
 route_option = click.option(
     "--as",
@@ -159,7 +158,7 @@ route_option = click.option(
     type=click.Choice(["auto", "photo", "dataset"]),
     default="auto",
     show_default=True,
-    help="Take all images for photos, or for images of the dataset; auto takes 28x28 grey ones for the dataset's.",
+    help="Give every picture to one model; auto: 28x28 pixels to the dataset classifier, others to the photo model.",
 )
 # As in image_files, whose import --help can do without.
 HIGHEST_MAX_PIXELS: Final = 178_956_970
