@@ -43,7 +43,7 @@ def open_onnx(path: Path, kind: Kind, sha256: str, form_name: str | None) -> Ori
     session = Session(model, path)
     probes = plausible_shapes(shape) or [tuple(side or 1 for side in shape)]
     outputs, found = _first_answers(session, probes, dtype, batch or 2, path)
-    index = ten_classes(path, [output.shape for output in outputs])
+    index = ten_classes(path, [_with_batch(output.shape) for output in outputs])
     free = _with_free_batch(model, session, path, batch, found, dtype, index)
     runner, size = Session(free, path, optimized=True), _largest_batch(free)
 
@@ -54,6 +54,11 @@ def open_onnx(path: Path, kind: Kind, sha256: str, form_name: str | None) -> Ori
     declared = found if any(side is None for side in shape) else tuple(shape)
     original = Original(path, kind, sha256, {}, declared, dtype, answer_in_batches, graph=free, output_index=index)
     return finished(original, form_name)
+
+
+def _with_batch(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return an output's shape with the batch of one that a squeeze took away."""
+    return (1, *shape) if len(shape) == 1 else shape
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:

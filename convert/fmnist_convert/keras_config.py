@@ -27,10 +27,18 @@ _REFUSED: Final = frozenset(
 )
 _OPERATIONS: Final = ("keras.src.ops.numpy", "keras.src.ops.nn", "keras.src.ops.image")
 _OPERATION_TYPES: Final = frozenset({"Softmax", "LogSoftmax", "Relu", "Sigmoid"})
-_RENAMED_CLASSES: Final = {"SyncBatchNormalization": "BatchNormalization", "BatchNormalizationV1": "BatchNormalization"}
+_RENAMED_CLASSES: Final = {
+    "SyncBatchNormalization": "BatchNormalization",
+    "BatchNormalizationV1": "BatchNormalization",
+    "ThresholdedReLU": "ReLU",
+}
 _AUGMENTATIONS: Final = frozenset({"MixUp", "CutMix", "RandAugment", "AugMix"})
 _NOT_AUGMENTATIONS: Final = frozenset({"RandomCrop", "RandomFourierFeatures"})  # not the identity at inference
-_RENAMED_KEYS: Final = {("LeakyReLU", "alpha"): "negative_slope"}
+_TRAINING_LAYERS: Final = frozenset(
+    {"Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "GaussianNoise"}
+    | {"AlphaDropout", "ActivityRegularization"}
+)
+_RENAMED_KEYS: Final = {("LeakyReLU", "alpha"): "negative_slope", ("ReLU", "theta"): "threshold"}
 _TRAINING_KEYS: Final = ("_initializer", "_regularizer", "_constraint")
 _OBSOLETE_KEYS: Final = frozenset(
     {"implementation", "experimental_autocast", "autocast", "ragged", "type_spec", "optional", "fused", "renorm"}
@@ -93,8 +101,8 @@ class _Modernizer:
         layers = [self.layer(layer) for layer in inner["layers"]]
         if name == "Sequential":
             return _made("keras", name, self._sequential(node, inner, layers))
-        kept = {key: inner.get(key) for key in ("name", "input_layers", "output_layers")}
-        return _made("keras", "Model", {**kept, "trainable": True, "layers": layers})
+        ends = {key: _single(inner.get(key)) for key in ("input_layers", "output_layers")}
+        return _made("keras", "Model", {"name": inner.get("name"), **ends, "trainable": True, "layers": layers})
 
     def _sequential(self, node: Config, inner: Config, layers: list[Config]) -> Config:
         result: Config = {"name": inner.get("name") or "sequential", "layers": layers}
@@ -119,8 +127,9 @@ class _Modernizer:
             self._takes_floats &= str(result["config"]["dtype"]).startswith("float")
         elif str(node.get("module")).startswith(_OPERATIONS):
             result = self._operation(node, name)
-        elif _is_augmentation(name):
-            self._say("augmentation layers are left out: they change nothing at inference")
+        elif _is_augmentation(name) or name in _TRAINING_LAYERS:
+            if name not in _TRAINING_LAYERS:
+                self._say("augmentation layers are left out: they change nothing at inference")
             result = _made(
                 "keras.layers", "Rescaling", {"name": node["config"].get("name"), "scale": 1.0, "offset": 0.0}
             )
@@ -222,7 +231,9 @@ class _Modernizer:
             raise ModelError(
                 f"its layer {_title(node)} runs code or reads files of its own; rebuild the model without it"
             )
-        if not (plain in _MODELS or is_operation or _is_augmentation(plain) or plain in _layer_names()):
+        if not (
+            plain in _MODELS or is_operation or _is_augmentation(plain) or plain in _layer_names() | _TRAINING_LAYERS
+        ):
             raise ModelError(self._foreign(node))
         return plain
 
@@ -234,7 +245,10 @@ class _Modernizer:
         )
 
     def _advice(self) -> str:
-        return "load it where that is known, call `model.export('folder')`, and convert that folder"
+        return (
+            "load it where that is known, write a SavedModel (`model.export('folder')`, in Keras 2 "
+            "`model.save('folder')`), and convert that folder"
+        )
 
     def _say(self, note: str) -> None:
         if note not in self._notes:
@@ -278,6 +292,11 @@ def _shape(shape: Any) -> list[int | None]:
     if not flat or not all(side is None or isinstance(side, int) for side in flat):
         raise ModelError(f"its input shape {shape!r} cannot be read")
     return [None, *flat[1:]]
+
+
+def _single(ends: Any) -> Any:
+    """Return the only input or output of a model without the list around it, which Keras 2 wrote."""
+    return ends[0] if isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list) else ends
 
 
 def _first_shape(node: Any) -> Any:
@@ -337,12 +356,12 @@ def _activation_names() -> frozenset[str]:
 
 @cache
 def _accepted_keys(known: Any) -> frozenset[str]:
-    """Return the names of all arguments that a layer's class and its bases take."""
-    names = {"name", "dtype"}
+    """Return the names of all arguments that a layer's class takes, also on behalf of its bases."""
+    names: set[str] = set()
     for base in known.__mro__:
         if "__init__" in vars(base):
             parameters = inspect.signature(base.__init__).parameters.values()
             names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        if base is keras.Layer:
-            break
+            if base is keras.Layer or not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                break  # what it does not hand on, its bases are not asked for
     return frozenset(names - {"self", "trainable", "autocast", "input_shape", "batch_shape", "seed"})

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
+import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from math import prod
 from pathlib import Path
 from typing import Any, Final
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_convert.backend import keras
+from fmnist_convert.backend import keras, tf
 from fmnist_convert.keras_config import Config, modernize
 from fmnist_convert.validation import KerasFile
 from fmnist_edge.errors import ModelError
@@ -23,6 +27,7 @@ from fmnist_edge.errors import ModelError
 MAX_LAYER_VALUES: Final = 16 * 2**20
 BATCH_VALUES: Final = 64 * 2**20  # of one batch, in the largest layer: 256 MB
 LARGEST_BATCH: Final = 1000
+_OLD_LAYERS: Final = "_layer_checkpoint_dependencies"
 
 
 def build_network(path: Path, file: KerasFile) -> tuple[Any, list[str]]:
@@ -44,7 +49,8 @@ def build_network(path: Path, file: KerasFile) -> tuple[Any, list[str]]:
     with _quiet_keras(), _explained(path, file):
         _check_size(path, modern.config, file.values)
         model = _deserialized(modern.config)
-        _load_weights(model, file.weights, is_archive="model_config" not in _attributes(file.weights))
+        _load_weights(model, file.weights)
+        _fix_normalization(model)
     return model, modern.notes
 
 
@@ -54,13 +60,20 @@ def largest_batch(model: Any) -> int:
     return max(1, min(LARGEST_BATCH, BATCH_VALUES // max(1, most)))
 
 
-def run_keras(model: Any, output: int, batch: NDArray[Any], size: int) -> NDArray[np.float32]:
-    """Return one output of a model in inference mode, float32 [n, ...], for a batch in the model's own input form."""
-    parts = []
-    for at in range(0, len(batch), size):
-        answers = model(batch[at : at + size], training=False)
-        parts.append(np.asarray(keras.tree.flatten(answers)[output], np.float32))
-    return np.concatenate(parts)
+def inference(model: Any, output: int) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    """Return a model in inference mode as a function from images in its own input form to one of its outputs."""
+    size = largest_batch(model)
+
+    @tf.function(reduce_retracing=True)
+    def forward(batch: Any) -> Any:
+        return keras.tree.flatten(model(batch, training=False))[output]
+
+    def answer(batch: NDArray[Any]) -> NDArray[np.float32]:
+        parts = [batch[at : at + size] for at in range(0, len(batch), size)]
+        answers = [np.asarray(forward(tf.convert_to_tensor(part)), np.float32) for part in parts]
+        return np.concatenate(answers).reshape(len(batch), -1)
+
+    return answer
 
 
 def _deserialized(config: Config) -> Any:
@@ -93,20 +106,60 @@ def _values(shape: Any) -> int:
     return prod(side or 1 for side in shape[1:])
 
 
-def _load_weights(model: Any, weights: bytes, *, is_archive: bool) -> None:
+def _load_weights(model: Any, weights: bytes) -> None:
+    with h5py.File(io.BytesIO(weights), "r") as file:
+        is_archive = "model_config" not in file.attrs
+        if is_archive and any(_OLD_LAYERS in name or "\\" in name for name in file):
+            weights = _renamed_weights(file)
     with tempfile.TemporaryDirectory(prefix="fmnist-convert-") as folder:
         path = Path(folder) / ("model.weights.h5" if is_archive else "model.h5")
         path.write_bytes(weights)
         model.load_weights(path)
 
 
-def _attributes(weights: bytes) -> list[str]:
-    import io
+def _fix_normalization(model: Any) -> None:
+    """Make mean and variance plain numbers: as tensors of their own, tf2onnx loses them."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
 
-    import h5py
 
-    with h5py.File(io.BytesIO(weights), "r") as file:
-        return list(file.attrs)
+def _renamed_weights(file: Any) -> bytes:
+    """Return the weights of a .keras file of Keras 2.12 or 2.13 under the names that Keras 3 looks for.
+
+    Keras 2.13 kept layers under another name and counted those with weights twice (dense, dense_2, dense_4); on
+    Windows, Keras 2.12 took its path separator into the names.
+    """
+    arrays: dict[tuple[str, ...], Any] = {}
+    file.visititems(lambda name, part: arrays.update({_parts(name): part}) if isinstance(part, h5py.Dataset) else None)
+    ranks = _ranks(arrays)
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as renamed:
+        for parts, array in arrays.items():
+            if parts[0] not in ("optimizer", "metrics"):
+                renamed["/".join(ranks[parts[: at + 1]] for at in range(len(parts)))] = array[()]
+    return buffer.getvalue()
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(name.replace("\\", "/").split("/"))
+
+
+def _ranks(arrays: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """Return the new name of each group by its path: layers of a class are counted 0, 1, 2, ..."""
+    groups = {parts[:depth] for parts in arrays for depth in range(1, len(parts) + 1)}
+    names = {group: "layers" if group[-1] == _OLD_LAYERS else group[-1] for group in groups}
+    counts: Counter[tuple[str, ...]] = Counter()
+    for number, group, kind in sorted(
+        (int(match[2] or 0), group, match[1])
+        for group in groups
+        if len(group) > 1 and group[-2] == _OLD_LAYERS and (match := re.fullmatch(r"(.*?)(?:_(\d+))?", group[-1]))
+    ):
+        del number
+        rank = counts[*group[:-1], kind]
+        counts[*group[:-1], kind] += 1
+        names[group] = f"{kind}_{rank}" if rank else kind
+    return names
 
 
 def _input_layers(config: Config) -> Iterator[Config]:

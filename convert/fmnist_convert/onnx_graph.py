@@ -110,6 +110,9 @@ def _set_shape(graph: onnx.GraphProto, node: onnx.NodeProto, shape: list[int]) -
     name = f"{node.output[0]}.shape"
     graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), name))
     node.input[1] = name
+    kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
+    del node.attribute[:]
+    node.attribute.extend(kept)
 
 
 def without_dead_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -145,7 +148,10 @@ def with_contract(model: onnx.ModelProto, form: InputForm, output: str, index: i
     for tensor in graph.initializer:
         tensor.name = _inner(tensor.name)
     rank = len(graph.output[index].type.tensor_type.shape.dim)
+    if any(node.op_type == "Squeeze" and not _has_axes(node) for node in nodes):
+        rank = 0  # it also drops a batch of one
     given, made = _inner(given), _inner(made)
+    nodes = list(_without_constant_nodes(graph, nodes))
     entry = _preprocessing(before, form)
     for node in nodes:
         node.input[:] = [entry if name == given else name for name in node.input]
@@ -224,6 +230,21 @@ def _probabilities(after: _Nodes, nodes: list[onnx.NodeProto], made: str, output
         last.output[:] = [OUTPUT_NAME if name == made else name for name in last.output]
 
 
+def _without_constant_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Yield the nodes that compute; the tensors of Constant nodes become initializers."""
+    for node in nodes:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            tensor = graph.initializer.add()
+            tensor.CopyFrom(node.attribute[0].t)
+            tensor.name = node.output[0]
+        else:
+            yield node
+
+
+def _has_axes(node: onnx.NodeProto) -> bool:
+    return len(node.input) > 1 or any(attribute.name == "axes" for attribute in node.attribute)
+
+
 def _is_read(nodes: list[onnx.NodeProto], name: str) -> bool:
     return any(name in node.input for node in nodes)
 
@@ -273,6 +294,8 @@ def _with_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     for node in result.graph.node:
         known = onnx.defs.get_schema(node.op_type, opset, "").attributes if _exists(node.op_type, opset) else {}
         kept = [a for a in node.attribute if a.name in known or _LATER_ATTRIBUTES.get(a.name) != a.i]
+        if node.op_type == "Reshape" and node.input[1] in constants and 0 not in constants[node.input[1]]:
+            kept = [a for a in kept if a.name != "allowzero"]
         if opset < 18 and node.op_type in _REDUCTIONS and len(node.input) == 2 and node.input[1] in constants:
             kept.append(helper.make_attribute("axes", constants[node.input[1]].tolist()))
             del node.input[1:]

@@ -120,18 +120,14 @@ def open_original(path: Path, *, input_form: str | None = None) -> Original:
 
 def _open_keras(path: Path, kind: Kind, sha256: str, form_name: str | None) -> Original:
     file: KerasFile = read_keras_archive(path) if kind == "keras" else read_h5_file(path)
-    from fmnist_convert.keras_model import build_network, largest_batch, run_keras
+    from fmnist_convert.keras_model import build_network, inference
 
     model, notes = build_network(path, file)
     if len(model.inputs) != 1:
         shapes = ", ".join(f"{one.name} {_shown(one.shape)}" for one in model.inputs)
         raise ModelError(f"{path} takes {len(model.inputs)} inputs ({shapes}): only networks of one image convert")
     output = ten_classes(path, [one.shape for one in model.outputs])
-    size = largest_batch(model)
-
-    def answer(batch: NDArray[Any]) -> NDArray[np.float32]:
-        return run_keras(model, output, batch, size).reshape(len(batch), -1)
-
+    answer = inference(model, output)
     shape = tuple(model.inputs[0].shape[1:])
     dtype = str(model.inputs[0].dtype)
     original = Original(
@@ -194,7 +190,7 @@ def _output_kind(original: Original, shape: tuple[int, ...]) -> OutputKind:
 
 def open_segmenter(path: Path) -> Original:
     """Load the .keras file of a segmenter, [batch, 96, 96, 3] to [batch, 96, 96]. Raises ModelError."""
-    from fmnist_convert.keras_model import build_network, run_keras
+    from fmnist_convert.keras_model import build_network, inference
 
     file = read_keras_archive(path)
     model, _ = build_network(path, file)
@@ -208,6 +204,6 @@ def open_segmenter(path: Path) -> Original:
         file.record,
         (96, 96, 3),
         "uint8",
-        lambda b: run_keras(model, 0, b, 100),
+        inference(model, 0),
         model=model,
     )
