@@ -97,12 +97,9 @@ convert-models: $(VENV)/.dev  ## convert the committed Keras original again
 	cp build/models/fmnist-mlp.int8.* runtime/fmnist_edge/models/
 	$(RUN)fmnist-edge verify
 
-.PHONY: accuracy-study quantization-study
+.PHONY: accuracy-study
 accuracy-study: $(VENV)/.dev  ## train the default recipe without each of its parts and write studies/accuracy-study.md (hours)
 	$(RUN)python studies/accuracy.py build/accuracy studies/accuracy-study.md
-
-quantization-study: $(VENV)/.dev  ## measure the ways to quantize side by side and write docs/quantization.md
-	$(RUN)python -m fmnist_convert.study.page train/artifacts/fmnist-mlp.keras docs/quantization.md
 
 photo-model: $(VENV)/.dev  ## train and convert the photo model (pictures from $$FMNIST_PHOTOS and $$FMNIST_PICTURES; 45 minutes on two cores)
 	$(RUN)fmnist-edge data fetch
@@ -115,10 +112,6 @@ photo-model: $(VENV)/.dev  ## train and convert the photo model (pictures from $
 convert-photo-model: $(VENV)/.dev  ## convert the committed photo model again
 	$(RUN)fmnist-edge convert train/artifacts/fmnist-photo.keras --model-version 2.0.0 -o build/models
 	cp build/models/fmnist-photo.int8.* runtime/fmnist_edge/models/
-	$(RUN)fmnist-edge verify
-
-photo-vectors: $(VENV)/.dev  ## write the self-test vectors of the shipped photo model again
-	$(RUN)python -m fmnist_convert.photo.vectors
 	$(RUN)fmnist-edge verify
 
 samples: $(VENV)/.dev  ## draw the sample images again from the dataset

@@ -18,7 +18,7 @@ from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.dataset import SplitName, load_split
 from fmnist_edge.errors import DataError, UsageError
 from fmnist_edge.images import ImageSource
-from fmnist_train.pictures import Picture, read_bytes
+from fmnist_edge.pictures import Picture, read_bytes
 
 
 def _bare(name: str) -> str:

@@ -1,13 +1,114 @@
-"""The model card: the facts of a model file, as a page for people (Markdown)."""
+"""What a model file says of itself: metadata inside, the same as JSON beside it, and the model card (Markdown)."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any, Final
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
-from fmnist_edge.contract import LABELS
+from fmnist_convert.parity import Limits, Parity
+from fmnist_edge import __version__
+from fmnist_edge.contract import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME, PHOTO_NAME
+from fmnist_edge.dataset import SHA256
+from fmnist_edge.model_info import facts_from_metadata
+
+SCHEMA: Final = 1  # of this description; raised when a key changes its meaning
+TOOLS: Final = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy")
+
+CONTRACT: Final[dict[str, Any]] = {
+    "kind": "classifier",
+    "labels": list(LABELS),
+    "input": {
+        "name": INPUT_NAME,
+        "dtype": "uint8",
+        "shape": [BATCH_DIMENSION, IMAGE_SIDE, IMAGE_SIDE],
+        "range": [0, 255],
+        "meaning": "grey levels as in Fashion-MNIST: garment bright on black; the scaling by 1/255 is inside",
+    },
+    "output": {
+        "name": OUTPUT_NAME,
+        "dtype": "float32",
+        "shape": [BATCH_DIMENSION, len(LABELS)],
+        "meaning": "softmax probabilities in the order of labels; each row sums to 1",
+    },
+}
+PHOTO_CONTRACT: Final[dict[str, Any]] = {
+    "kind": "photo",
+    "labels": list(LABELS),
+    "input": {
+        "name": PHOTO_NAME,
+        "dtype": "uint8",
+        "shape": ["height", "width", 3],
+        "range": [0, 255],
+        "meaning": "RGB pixels of a picture of any size; reduce large ones first, by any averaging filter, to a long "
+        "side of 128 to 512 pixels",
+    },
+    "output": {
+        "name": OUTPUT_NAME,
+        "dtype": "float32",
+        "shape": [1, len(LABELS)],
+        "meaning": "softmax probabilities in the order of labels; below unsure_below the answer is unsure",
+    },
+    "other_outputs": {
+        "saw": "float32 [rows, columns] in 0..1: where the answer was seen (class activation map), over the whole "
+        "picture, in its aspect ratio"
+    },
+}
+LICENCE: Final = "MIT"
+
+
+def describe(name: str, model_version: str, original_sha256: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what holds for every form of a model: origin, data, tools, licence. `record` is what training wrote."""
+    known = {key: record[key] for key in ("recipe", "seed") if key in record}
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "version": model_version,
+        "dataset": {"name": "Fashion-MNIST", "sha256": dict(SHA256)},
+        "tools": {"fmnist-edge": __version__, **{tool: version(tool) for tool in TOOLS}},
+        "licence": LICENCE,
+        "original": {"sha256": original_sha256, **known},
+    }
+
+
+def describe_graph(model: onnx.ModelProto, precision: str) -> dict[str, Any]:
+    """Return what can be read off a graph: precision, opset, IR version, operators with their counts."""
+    counts = Counter(node.op_type for node in model.graph.node)
+    return {
+        "precision": precision,
+        "opset": model.opset_import[0].version,
+        "ir_version": model.ir_version,
+        "nodes": len(model.graph.node),
+        "operators": dict(sorted(counts.items())),
+    }
+
+
+def describe_static(
+    calibration: str, kept_in_float: Sequence[str], validation: Parity, operators: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return how onnxruntime's quantizer was used; `calibration` and `operators` say on what."""
+    return {
+        "way": "onnxruntime",
+        "form": "static QDQ: uint8 activations, int8 weights with a scale for each output channel",
+        "method": "onnxruntime.quantization.quantize_static, ranges by minimum and maximum, then accuracy control",
+        "weight_range": [-64, 64],
+        "split": "train",
+        "calibration_indices": calibration,
+        "kept_in_float": list(kept_in_float),
+        "validation": validation.figures(),
+    } | ({"integer_operators": list(operators)} if operators else {})
+
+
+def describe_gate(limits: Limits) -> dict[str, float]:
+    """Return the limits of the parity gate."""
+    return asdict(limits)
 
 
 def recall_by_class(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict[str, float]:
@@ -16,81 +117,167 @@ def recall_by_class(probabilities: NDArray[np.float32], labels: NDArray[np.uint8
     return {name: round(float(right[labels == index].mean()), 4) for index, name in enumerate(LABELS)}
 
 
-def model_card(facts: dict[str, Any]) -> str:
-    """Return the card of an int8 classifier from the facts that stand beside it."""
-    sections = [_title(facts), _use(facts), _measured(facts), _origin(facts), _limits()]
+def stamp(model: onnx.ModelProto, description: Mapping[str, Any]) -> onnx.ModelProto:
+    """Return a copy with a description as metadata_props: one entry a key, sorted."""
+    stamped = onnx.ModelProto()
+    stamped.CopyFrom(model)
+    del stamped.metadata_props[:]
+    for key in sorted(description):
+        stamped.metadata_props.add(key=key, value=_as_text(description[key]))
+    return stamped
+
+
+def as_json(content: Mapping[str, Any]) -> bytes:
+    """Return a JSON file's bytes: sorted keys, so that the same content gives the same bytes."""
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _as_text(value: Any) -> str:
+    """Return plain text as it is, all else as JSON; text that looks like JSON ("1.10") is quoted."""
+    if isinstance(value, str) and facts_from_metadata({"": value}) == {"": value}:
+        return value
+    return json.dumps(value, sort_keys=True)
+
+
+def model_card(description: Mapping[str, Any]) -> str:
+    """Return the card of an int8 classifier or photo model from its description."""
+    photo = description["kind"] == "photo"
+    sections = [
+        _title(description),
+        _use(description),
+        _measured_pictures(description) if photo else _measured_images(description),
+        _origin(description),
+        _PHOTO_LIMITS if photo else _LIMITS,
+    ]
     return "\n\n".join(sections) + "\n"
 
 
-def _title(facts: dict[str, Any]) -> str:
+_LIMITS: Final = (
+    "## Limits\n\n"
+    "It knows ten kinds of garments from small, grey, centred catalogue pictures on plain ground, and nothing else: it "
+    "has no answer for 'none of these', confuses shirts with t-shirts, pullovers and coats most, and does not work on "
+    "unprepared photos. Do not use it to decide anything about people."
+)
+_PHOTO_LIMITS: Final = (
+    "## Limits\n\n"
+    "One garment in the picture, worn or not; of several it names one, and `saw` shows which. It was trained on phone "
+    "photos and catalogue pictures: other sources are harder. Do not use it to decide anything about people."
+)
+
+
+def _title(description: Mapping[str, Any]) -> str:
+    if description["kind"] == "photo":
+        what = "Names the garment in a picture of any size; all preprocessing is inside. Quantized to int8."
+    elif "dense_widths" in description["quantization"] or "way" not in description["quantization"]:
+        widths = "-".join(map(str, description["quantization"].get("dense_widths", (784, 128, 10))))
+        what = (
+            f"A {widths} perceptron that names the garment in a 28x28 picture, trained on Fashion-MNIST and quantized"
+        )
+        what += f" to {description['precision']}."
+    else:
+        what = "Names the garment in a 28x28 picture of Fashion-MNIST's kind; quantized to int8."
     return (
-        f"# {facts['name']} {facts['version']}\n\n"
-        "A 784-128-10 perceptron that names the garment in a 28x28 picture, trained on Fashion-MNIST and quantized "
-        f"to {facts['precision']}.\n\n"
-        f"- file: `{facts['file']}`, {facts['bytes']:,} bytes, SHA-256 `{facts['sha256']}`\n"
-        f"- ONNX opset {facts['opset']}, IR version {facts['ir_version']}, operators: {', '.join(facts['operators'])}\n"
-        f"- licence: {facts['licence']}; the training data is Fashion-MNIST, (c) 2017 Zalando SE, MIT"
+        f"# {description['name']} {description['version']}\n\n{what}\n\n"
+        f"- file: `{description['file']}`, {description['bytes']:,} bytes, SHA-256 `{description['sha256']}`\n"
+        f"- ONNX opset {description['opset']}, IR version {description['ir_version']}, operators: "
+        f"{', '.join(description['operators'])}\n"
+        f"- licence: {description['licence']}; Fashion-MNIST is (c) 2017 Zalando SE, MIT"
     )
 
 
-def _use(facts: dict[str, Any]) -> str:
-    given, made = facts["input"], facts["output"]
-    return (
-        "## Use\n\n"
-        f"- input `{given['name']}`: {given['dtype']} {_shape(given['shape'])}, {given['meaning']}\n"
-        f"- output `{made['name']}`: {made['dtype']} {_shape(made['shape'])}, {made['meaning']}\n"
-        f"- labels, in order: {', '.join(facts['labels'])}"
-    )
+def _use(description: Mapping[str, Any]) -> str:
+    given, made = description["input"], description["output"]
+    lines = [
+        f"- input `{given['name']}`: {given['dtype']} {_shape(given['shape'])}, {given['meaning']}",
+        f"- output `{made['name']}`: {made['dtype']} {_shape(made['shape'])}, {made['meaning']}",
+        *(f"- output `{name}`: {meaning}" for name, meaning in description.get("other_outputs", {}).items()),
+        f"- labels, in order: {', '.join(description['labels'])}",
+    ]
+    if "unsure_below" in description:
+        lines.append(f"- unsure below a probability of {description['unsure_below']:.2f}")
+    if "input_form" in description:
+        lines.append(f"- the original's own input: {_form(description['input_form'])}; the file does this inside")
+    return "## Use\n\n" + "\n".join(lines)
 
 
-def _measured(facts: dict[str, Any]) -> str:
-    figures = facts["test"]
+def _form(form: Any) -> str:
+    return str(form.get("form", form)) if isinstance(form, Mapping) else str(form)
+
+
+def _measured_images(description: Mapping[str, Any]) -> str:
+    figures = description["test"]
     lines = [
         "## Measured on the 10,000 test images",
         "",
-        "| run | accuracy | same label as the Keras original | labels that differ | max \\|dp\\| |",
+        "| run | accuracy | same label as the original | labels that differ | max \\|dp\\| |",
         "| --- | ---: | ---: | ---: | ---: |",
-        f"| Keras original | {figures['keras_accuracy']:.4f} | | | |",
+        f"| original | {figures['keras_accuracy']:.4f} | | | |",
     ]
     for key, title in (("optimized", "int8, as deployed"), ("unoptimized", "int8, graph optimizations off")):
-        row = figures[key]
-        lines.append(
-            f"| {title} | {row['accuracy']:.4f} | {row['agreement']:.2%} | {row['different_labels']} "
-            f"| {row['max_difference']:.4f} |"
-        )
-    lines += [
-        "",
-        f"Parity gate: {figures['gate']}.",
-        "",
-        "| class | share labelled rightly |",
-        "| --- | ---: |",
-    ]
+        if key in figures:
+            row = figures[key]
+            lines.append(
+                f"| {title} | {row['accuracy']:.4f} | {row['agreement']:.2%} | {row['different_labels']} "
+                f"| {row['max_difference']:.4f} |"
+            )
+    lines += ["", f"Parity gate: {figures['gate']}{_limits(description.get('gate'))}."]
+    lines += ["", "| class | share labelled rightly |", "| --- | ---: |"]
     lines += [f"| {name} | {share:.3f} |" for name, share in figures["recall"].items()]
     return "\n".join(lines)
 
 
-def _origin(facts: dict[str, Any]) -> str:
-    quantization, original = facts["quantization"], facts["original"]
-    refined = f", refined on {quantization['refinement_indices']}" if "refinement_indices" in quantization else ""
+def _limits(gate: Mapping[str, float] | None) -> str:
+    if gate is None:
+        return ""
+    return f" (at most {gate['max_drop'] * 100:.2g} points of accuracy, same label for {gate['min_agreement']:.2%})"
+
+
+def _measured_pictures(description: Mapping[str, Any]) -> str:
+    lines = [
+        "## Measured",
+        "",
+        "| pictures | count | accuracy | accuracy of fp32 | same label as fp32 |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, row in description["measured"].items():
+        figures = f"{row['accuracy']:.4f} | {row['fp32_accuracy']:.4f} | {row['agreement']:.2%}"
+        lines.append(f"| {name} | {row['images']} | {figures} |")
+    lines += ["", "Training pictures were trained on: their accuracy says nothing of other pictures."]
+    return "\n".join(lines)
+
+
+def _origin(description: Mapping[str, Any]) -> str:
+    quantization, original = description["quantization"], description["original"]
     trained = f"recipe `{original['recipe']}`, seed {original['seed']}" if "recipe" in original else "not recorded"
+    lines = [
+        f"- original: SHA-256 `{original['sha256']}`; training: {trained}",
+        f"- quantization: {quantization['form']}; {quantization['method']}",
+        f"- calibration: {_calibration(quantization)}; nothing was chosen on what is reported",
+        f"- weights lie in {quantization['weight_range']}{_pairs(quantization)}, so no CPU saturates",
+    ]
+    if quantization.get("kept_in_float"):
+        lines.append(f"- left in float, as int8 missed the gate: {', '.join(quantization['kept_in_float'])}")
+    if "training_data" in description:
+        lines.append(f"- trained on: {_text(description['training_data'])}")
+    return "## Origin\n\n" + "\n".join(lines)
+
+
+def _calibration(quantization: Mapping[str, Any]) -> str:
+    if "choice_indices" not in quantization:
+        return str(quantization["calibration_indices"])
+    refined = f", refined on {quantization['refinement_indices']}" if "refinement_indices" in quantization else ""
     return (
-        "## Origin\n\n"
-        f"- Keras original: SHA-256 `{original['sha256']}`; {trained}\n"
-        f"- quantization: {quantization['form']}; {quantization['method']}\n"
-        f"- calibration: images {quantization['calibration_indices']} of the {quantization['split']} split{refined}, "
-        f"choices on {quantization['choice_indices']}; the test images were only measured on\n"
-        f"- weights lie in {quantization['weight_range']}, and adjacent pairs sum to at most "
-        f"{quantization['pair_limit']}, so every CPU computes the same integers"
+        f"images {quantization['calibration_indices']} of the {quantization['split']} split{refined}, "
+        f"choices on {quantization['choice_indices']}"
     )
 
 
-def _limits() -> str:
-    return (
-        "## Limits\n\n"
-        "It knows ten kinds of garments from small, grey, centred catalogue pictures on plain ground, and nothing "
-        "else: it has no answer for 'none of these', confuses shirts with t-shirts, pullovers and coats most, and does "
-        "not work on unprepared photos. Do not use it to decide anything about people."
-    )
+def _pairs(quantization: Mapping[str, Any]) -> str:
+    return f", and adjacent pairs sum to at most {quantization['pair_limit']}" if "pair_limit" in quantization else ""
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
 def _shape(shape: list[Any]) -> str:

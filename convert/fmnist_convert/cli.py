@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -19,56 +19,36 @@ _PATH: Final = click.Path(path_type=Path)
 
 
 @click.command(name="convert")
-@click.argument("sources", metavar="MODEL.keras | SEGMENTER.keras HEAD.keras", nargs=-1, required=True, type=_PATH)
+@click.argument("source", metavar="MODEL", type=_PATH)
 @output_folder_option
 @data_option
-@click.option("--photos", type=_PATH, metavar="DIR", help="Photos to measure a photo model on, too ($FMNIST_PHOTOS).")
-@click.option("--name", metavar="NAME", help="Name of model and files.  [default: from the .keras file]")
+@click.option("--pictures", multiple=True, type=_PATH, metavar="DIR", help="Calibrate a photo model on these.")
+@click.option("--name", metavar="NAME", help="Name of model and files.  [default: from the source]")
 @click.option("--model-version", metavar="VERSION", default="1.0.0", show_default=True, help="Version to stamp.")
-@click.option("--allow-worse", is_flag=True, help="Write the files even if the parity gate does not hold.")
+@click.option("--input-form", metavar="FORM", help="How the network takes its images.  [default: measured]")
+@click.option("--max-drop", type=click.FloatRange(0, 1), help="How much less accurate int8 may be.  [default: 0.003]")
+@click.option("--min-agreement", type=click.FloatRange(0, 1), help="Share of same labels.  [default: 0.985]")
+@click.option("--keep-fp32", is_flag=True, help="Write the fp32 file where the gate does not hold.")
+@click.option("--allow-worse", is_flag=True, help="Write the int8 file too where the gate does not hold.")
 @common_options
-def convert(
-    sources: tuple[Path, ...],
-    output: Path,
-    data: Path | None,
-    photos: Path | None,
-    name: str | None,
-    model_version: str,
-    allow_worse: bool,
-) -> None:
-    """Convert Keras files to ONNX files in a folder, if they agree: one of a classifier, or two of a photo model.
-
-    A classifier becomes an fp32 and an int8 file. All 10,000 test images are run through each: if int8 is more than
-    0.1 point less accurate than Keras, gives another label for more than 0.5 %, or fp32 differs by more than 1e-5,
-    nothing is written and the exit code is 1.
-
-    The segmenter and the head of a photo model become one int8 file, with the classifier that comes with this package
-    for pictures that need no segmenter. On drawn scenes, and on photos where there are any, it must give the label of
-    the fp32 graph for 98 %.
-    """
-    if len(sources) > 2:
-        raise click.UsageError("Name one .keras file of a classifier, or the two of a photo model.")
-    if photos and len(sources) == 1:
-        raise click.UsageError("--photos has no effect on a classifier.")
+def convert(source: Path, output: Path, allow_worse: bool, **options: Any) -> None:
+    """Convert a network to ONNX files in a folder, if they answer as it does."""
     try:
-        from fmnist_convert import pipeline
+        from fmnist_convert.convert import convert as convert_model
         from fmnist_convert.parity import hold_gate
-        from fmnist_convert.photo.conversion import convert_photo_model
     except ModuleNotFoundError as error:
         raise MissingExtraError("convert", "convert", str(error.name)) from error
-    if len(sources) == 1:
-        note(f"converting {sources[0]} and measuring the result on 10,000 test images")
-        conversion = pipeline.convert(sources[0], data=data, name=name, model_version=model_version)
-    else:
-        note(f"converting {sources[0]} and {sources[1]} and measuring the result")
-        conversion = convert_photo_model(*sources, data=data, photos=photos, name=name, model_version=model_version)
+    note(f"converting {source} and measuring the result")
+    conversion = convert_model(source, allow_worse=allow_worse, **options)
     _print_table(conversion.rows)
-    if not allow_worse:
-        hold_gate(conversion.broken)
-    for limit in conversion.broken:
-        note(f"Warning: parity gate not held: {limit}")
     for path in conversion.write(output):
         click.echo(f"wrote {path}")
+    for line in conversion.notes:
+        note(line)
+    if not allow_worse:
+        hold_gate(conversion.broken, "No int8 file was written (--allow-worse writes it)")
+    for limit in conversion.broken:
+        note(f"Warning: parity gate not held: {limit}")
 
 
 def _print_table(rows: list[Row]) -> None:

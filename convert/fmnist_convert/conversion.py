@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fmnist_convert.parity import Parity
 from fmnist_edge.atomic import write_atomically
@@ -20,9 +18,9 @@ class Row:
     size: int
     """Bytes."""
     parity: Parity | None
-    """Against Keras on the test images; None for Keras itself."""
+    """Against the original; None for the original itself."""
     accuracy: float
-    """On the test images, 0..1."""
+    """0..1."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +31,15 @@ class Conversion:
     broken: list[str]
     """The limits of the parity gate that do not hold."""
     files: dict[str, bytes]
-    """File name to content; the int8 model last."""
+    """File name to content; the int8 model last. Without the int8 model and what lies beside it where none holds."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know: warnings, nodes left in float."""
 
     def write(self, folder: Path) -> list[Path]:
         """Write every file into `folder`, each in one step. Raises OutputError."""
         for name, content in self.files.items():
             write_atomically(folder / name, content)
         return [folder / name for name in self.files]
-
-
-def as_json(content: dict[str, Any]) -> bytes:
-    """Return a JSON file's bytes: sorted keys, so that the same facts give the same bytes."""
-    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
 
 
 def plain_name(name: str) -> str:

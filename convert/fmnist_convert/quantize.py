@@ -1,162 +1,366 @@
-"""From float to integers: equalize and pair the hidden units, calibrate their scale, round both kernels.
+"""The general way to int8: onnxruntime's static quantizer, with accuracy control.
 
-What is to be kept is the label. So an image counts the more, the smaller the gap between its two best logits is,
-and every choice is made by one rule: the least weighted squared error of that gap, on training images that the
-calibration itself has not seen.
+uint8 activations in ranges from training images, int8 weights with a scale for each output channel. Weights keep to
+-64..64 (`reduce_range`): x86 CPUs without VNNI add products in pairs in a saturating 16-bit integer, and whichever two
+weights meet there, 2 * 64 * 255 = 32,640 fits. Where the result misses its limits on validation images, the nodes that
+cost most are left in float, as few as it takes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final
+import inspect
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
+import onnx
+import onnxruntime
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from fmnist_convert.ambiguity import ambiguity, gap_error
-from fmnist_convert.integer_network import (
-    ACTIVATION_LIMIT,
-    IMAGE_SCALE,
-    IntegerNetwork,
-    hidden_integers,
-    integer_bias,
+from fmnist_convert.parity import Limits, Parity, broken_limits, measure_parity
+from fmnist_convert.progress import SILENT, Progress
+from fmnist_edge.errors import GateError
+
+WEIGHTED: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+# What is computed on integers; whatever is not named (softmax, sigmoid, gelu, ...) stays in float.
+QUANTIZED: Final = (
+    *WEIGHTED,
+    *("Add", "AveragePool", "Clip", "Concat", "GlobalAveragePool", "LeakyRelu", "MaxPool", "Relu"),
+    *("Flatten", "Pad", "Reshape", "Squeeze", "Transpose", "Unsqueeze"),
 )
-from fmnist_convert.network import PIXELS, Float64, Network
-from fmnist_convert.refinement import refine
-from fmnist_convert.rounding import IntegerKernel, round_kernel, round_scale, smallest_scales
-
-# Images 0, 5, 10, ... of the training split calibrate; these and the three behind each refine, mirrored as well;
-# 4, 9, 14, ... choose among the results.
-CALIBRATION: Final = np.arange(0, 55_000, 5)
-REFINEMENT: Final = np.concatenate([CALIBRATION + offset for offset in range(4)])
-CHOICE: Final = CALIBRATION + 4
-# How far units of different range are brought together before rounding: 0 not at all, 1 to one range.
-# ReLU lets a unit be scaled up and its outgoing weights down without changing the network
-# (Nagel et al. 2019, section 4.1).
-EQUALIZATIONS: Final = (0.3, 0.4, 0.5, 0.6, 0.75)
-# Share of the largest hidden activation that still fits into uint8; what lies above is clipped.
-COVERAGES: Final = (1.0, 0.9, 0.8)
-PAIRING_SWAPS: Final = 20_000  # tries of the search for pairs; it reaches its floor (no loss by the bound) in fewer
-RIDGE: Final = 1e-4  # of the mean diagonal; keeps the refit of the last layer well conditioned
+# Nodes whose stay in float is tried: those that round. The others follow their neighbours.
+ROUNDING_NODES: Final = (*WEIGHTED, "Add", "AveragePool", "Concat", "GlobalAveragePool", "LeakyRelu")
+# Share of each limit that may be used up on validation images, so that other images hold the whole limit: with 5,000
+# images and 1.5 % of labels changed, a standard error is 0.17 points.
+SAFETY: Final = 0.8
+RANKING_IMAGES: Final = 1_000  # of the validation images, for ranking the nodes by what they cost
+BATCH: Final = 250
+SCALINGS: Final = ("Cast", "Mul", "Add", "Sub", "Div")
+MOVES: Final = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze")  # the same numbers in another shape
+HALF_A_LEVEL: Final = 0.501  # as far as rounding moves a level anyway
+IR_VERSIONS: Final = {18: 8}  # of the format, by opset (onnx/docs/Versioning.md); opset 13 came with 7
 
 
 @dataclass(frozen=True)
-class Quantized:
-    """Integers, and how they were chosen."""
+class Pictures:
+    """Inputs of a network with what they show."""
 
-    network: IntegerNetwork
-    origin: Network
-    """The float network, equalized, with its units in the order of the integers."""
-    equalization: float
-    """The exponent taken from EQUALIZATIONS."""
-    coverage: float
-    """The share taken from COVERAGES."""
-    refined: bool
-    """Whether the hidden kernel was refined: not where that raised the error."""
-    gap_error: float
-    """Weighted mean squared error of the gap between the two best logits, on the choice images."""
+    inputs: NDArray[np.uint8]
+    """uint8 [n, ...], in the form of the network's input"""
+    labels: NDArray[Any]
+    """True classes, integers [n], or accepted ones, bool [n, 10]."""
 
 
-def quantize(network: Network, images: NDArray[np.uint8]) -> Quantized:
-    """Quantize on the images of the training split, uint8 [55000, 28, 28], the constants above telling what for."""
-    choice = with_mirrored(images[CHOICE])
-    rounded = best_rounding(network, images[CALIBRATION], choice)
-    integers = refine(rounded.origin, rounded.network, with_mirrored(images[REFINEMENT]))
-    error = gap_error(integers.logits(choice), network.logits(choice))
-    if error >= rounded.gap_error:
-        return rounded
-    return replace(rounded, network=integers, refined=True, gap_error=error)
+@dataclass(frozen=True)
+class StaticInt8:
+    """A quantized model, and what accuracy control did to it."""
+
+    model: onnx.ModelProto
+    kept_in_float: tuple[str, ...]
+    """Names of the nodes that were left in float."""
+    parity: Parity
+    """Against fp32, on the validation images."""
 
 
-def best_rounding(network: Network, calibration: NDArray[np.uint8], choice: NDArray[np.uint8]) -> Quantized:
-    """Quantize on calibration images, choosing among the results on others: uint8 [n, 28, 28] each.
+def quantize_statically(
+    fp32: onnx.ModelProto,
+    calibration: NDArray[np.uint8],
+    validation: Pictures,
+    limits: Limits,
+    *,
+    operators: Sequence[str] = QUANTIZED,
+    progress: Progress = SILENT,
+) -> StaticInt8:
+    """Quantize a model with one uint8 input and probabilities float32 [n, 10] as its first output.
 
-    Both must come from training data alone. Nothing is refined.
+    `calibration` are inputs like those of `validation`; both must come from training data. `operators` are computed on
+    integers, others stay in float. Raises GateError if the limits do not hold with any part of the network in int8.
     """
-    target = network.logits(choice)
-    hessian = _weighted_gram(calibration.reshape(-1, PIXELS), ambiguity(network.logits(calibration)))
-    results = []
-    for exponent in EQUALIZATIONS:
-        equalized = pair_units(equalize(network, calibration, exponent))
-        hidden_kernel = round_kernel(equalized.hidden_kernel, hessian)
-        for coverage in COVERAGES:
-            integers = _with_hidden(equalized, hidden_kernel, calibration, coverage)
-            error = gap_error(integers.logits(choice), target)
-            results.append(Quantized(integers, equalized, exponent, coverage, False, error))
-    return min(results, key=lambda result: result.gap_error)
+    with tempfile.TemporaryDirectory() as folder:
+        quantizer = _Quantizer(fp32, calibration, operators, Path(folder))
+        judge = _Judge(quantizer, validation, limits.tightened(SAFETY), progress)
+        found = judge.measure(())
+        if found.broken:
+            found = _least_kept_in_float(judge, quantizer.candidates(), found.broken)
+        return found.result
 
 
-def with_mirrored(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return uint8 [2n, 28, 28]: the images, and the same mirrored left to right."""
-    return np.concatenate([images, images[:, :, ::-1]])
+@dataclass(frozen=True)
+class _Trial:
+    result: StaticInt8
+    broken: list[str]
 
 
-def _with_hidden(
-    network: Network, hidden_kernel: IntegerKernel, images: NDArray[np.uint8], coverage: float
-) -> IntegerNetwork:
-    """Finish the integers of a network whose first kernel is rounded: hidden scale, last layer, biases."""
-    scale = np.float32(round_scale(network.hidden(images).max() * coverage / ACTIVATION_LIMIT))
-    hidden_bias = integer_bias(network.hidden_bias, IMAGE_SCALE * hidden_kernel.scales)
-    steps = hidden_integers(images, hidden_kernel, hidden_bias, scale)
-    target = network.logits(images)
-    weights = ambiguity(target)
-    last = refit_last_layer(network, steps * np.float64(scale), target, weights)
-    kernel = round_kernel(last.kernel, _weighted_gram(steps, weights))
-    rounded = (steps * np.float64(scale)) @ (kernel.values * kernel.scales.astype(np.float64))
-    bias = np.average(target - rounded, axis=0, weights=weights)
-    return IntegerNetwork(hidden_kernel, hidden_bias, scale, kernel, integer_bias(bias, scale * kernel.scales))
+def _least_kept_in_float(judge: _Judge, candidates: list[str], broken: list[str]) -> _Trial:
+    """Return the first result that holds: nodes are left in float by how much that gains, and as few as it takes."""
+    if len(candidates) < 2:
+        raise GateError(f"no int8 form holds the limits on validation images: {'; '.join(broken)}")
+    gains = judge.gains(candidates)
+    ranked = sorted(candidates, key=lambda name: -gains[name])
+    for count in range(1, len(ranked)):
+        found = judge.measure(tuple(ranked[:count]))
+        if not found.broken:
+            break
+    else:
+        raise GateError(f"no int8 form holds the limits on validation images: {'; '.join(found.broken)}")
+    for name in ranked[: count - 1]:
+        fewer = judge.measure(tuple(one for one in found.result.kept_in_float if one != name))
+        found = found if fewer.broken else fewer
+    return found
 
 
-def equalize(network: Network, images: NDArray[np.uint8], exponent: float) -> Network:
-    """Return the same function with hidden ranges brought together: unit j times (max/max_j)**exponent."""
-    largest = np.maximum(network.hidden(images).max(axis=0), 1e-6)
-    factors = round_scale((largest.max() / largest) ** exponent)
-    return Network(
-        network.hidden_kernel * factors,
-        network.hidden_bias * factors,
-        network.kernel / factors[:, None],
-        network.bias,
-    )
+class _Judge:
+    """Measures quantized forms of one network against its float form."""
+
+    def __init__(self, quantizer: _Quantizer, validation: Pictures, limits: Limits, progress: Progress) -> None:
+        self._quantizer, self._validation, self._limits, self._progress = quantizer, validation, limits, progress
+        progress.step("fp32 on validation images")
+        self._reference = run(quantizer.prepared, validation.inputs, progress)
+
+    def measure(self, kept: tuple[str, ...]) -> _Trial:
+        self._progress.step(f"int8 on validation images, in float: {', '.join(kept) or 'nothing'}")
+        model = self._quantizer.quantize(kept)
+        found = run(model, self._validation.inputs, self._progress)
+        parity = measure_parity(found, self._reference, self._validation.labels)
+        return _Trial(StaticInt8(model, kept, parity), broken_limits("int8", parity, self._limits))
+
+    def gains(self, candidates: list[str]) -> dict[str, float]:
+        """Return how small the mean difference of probabilities gets with each node left in float: the negative."""
+        self._progress.step("what each node costs")
+        inputs, reference = self._validation.inputs[:RANKING_IMAGES], self._reference[:RANKING_IMAGES]
+        costs = {}
+        for number, name in enumerate(candidates):
+            self._progress.count(number, len(candidates))
+            found = run(self._quantizer.quantize((name,)), inputs)
+            costs[name] = -float(np.abs(found - reference).mean())
+        self._progress.count(len(candidates), len(candidates))
+        return costs
 
 
-def pair_units(network: Network) -> Network:
-    """Return the same function with its hidden units in an order in which the pair bound costs least.
+class _Quantizer:
+    """onnxruntime's quantizer on one prepared network; the images are run through it once."""
 
-    Which units stand beside each other is free, and the bound holds for neighbours: pairs are searched for in
-    which the last layer's weights do not add up. Random swaps that lessen the sum of squared scales are kept.
+    def __init__(
+        self, fp32: onnx.ModelProto, calibration: NDArray[np.uint8], operators: Sequence[str], folder: Path
+    ) -> None:
+        self._calibration, self._operators, self._folder = calibration, operators, folder
+        self.prepared = _prepared(fp32, folder)
+        self._inputs = folder / "prepared.onnx"
+        onnx.save(self.prepared, self._inputs)
+
+    def candidates(self) -> list[str]:
+        """Return the names of the nodes that round, in the order of the graph."""
+        constants = {tensor.name for tensor in self.prepared.graph.initializer}
+        return [
+            node.name
+            for node in self.prepared.graph.node
+            if node.op_type in {*self._operators} & {*ROUNDING_NODES} and not constants.issuperset(node.input)
+        ]
+
+    def quantize(self, kept_in_float: Collection[str]) -> onnx.ModelProto:
+        """Return the QDQ form with the named nodes left in float; default-domain operators only."""
+        output = self._folder / "quantized.onnx"
+        level = logging.root.manager.disable
+        logging.disable(logging.WARNING)  # it reports each bias it meets, and that it was not run by its own command
+        try:
+            quantize_static(
+                self._inputs,
+                output,
+                _Reader(self.prepared.graph.input[0].name, self._calibration),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(self._operators),
+                nodes_to_exclude=list(kept_in_float),
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                **self._cached_ranges(),
+            )
+        finally:
+            logging.disable(level)
+        return _finished(onnx.load(output))
+
+    def _cached_ranges(self) -> dict[str, Any]:
+        """Return the option that keeps the ranges of activations from one call to the next, where there is one."""
+        option = "calibration_cache_path"
+        known = option in inspect.signature(quantize_static).parameters
+        return {option: self._folder / "ranges.json"} if known else {}
+
+
+class _Reader(CalibrationDataReader):
+    """Hands out calibration inputs in batches."""
+
+    def __init__(self, name: str, inputs: NDArray[np.uint8]) -> None:
+        self._feeds: Iterator[dict[str, Any]] = ({name: batch} for batch in _batches(inputs))
+
+    def get_next(self) -> dict[str, Any] | None:
+        """Return the next batch by input name, or None at the end."""
+        return next(self._feeds, None)
+
+
+def run(model: onnx.ModelProto, inputs: NDArray[np.uint8], progress: Progress = SILENT) -> NDArray[np.float32]:
+    """Return the first output, float32 [n, 10], for uint8 inputs [n, ...]."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    name, parts = session.get_inputs()[0].name, []
+    for number, batch in enumerate(_batches(inputs)):
+        progress.count(min(number * BATCH, len(inputs)), len(inputs))
+        parts.append(session.run(None, {name: batch})[0])
+    progress.count(len(inputs), len(inputs))
+    return np.concatenate(parts)
+
+
+def _batches(inputs: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    return (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
+
+
+def _prepared(fp32: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    """Return the graph as the quantizer wants it: constants and batch normalization folded, nodes named by operator."""
+    given, optimized = folder / "fp32.onnx", folder / "optimized.onnx"
+    onnx.save(fp32, given)
+    quant_pre_process(given, optimized, skip_symbolic_shape=True)
+    model = _default_domain(onnx.load(optimized))
+    pool_globally(model.graph)
+    counts: Counter[str] = Counter()
+    for node in model.graph.node:
+        counts[node.op_type] += 1
+        node.name = f"{node.op_type}_{counts[node.op_type]}"
+    return model
+
+
+def _finished(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the file's final form: logits in float, the image straight into the integers, no trace of its making."""
+    result = _default_domain(model)
+    graph = result.graph
+    _float_logits(graph)
+    _feed_directly(graph)
+    _remove_unused(graph)
+    ordered = sorted(graph.initializer, key=lambda tensor: tensor.name)
+    del graph.initializer[:]
+    graph.initializer.extend(ordered)
+    del graph.value_info[:]
+    del result.metadata_props[:]
+    onnx.checker.check_model(result, full_check=True)
+    return result
+
+
+def _default_domain(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy that imports the default domain alone, with the lowest format version that its opset allows."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    del result.opset_import[:]
+    result.opset_import.append(helper.make_opsetid("", opset))
+    result.ir_version = IR_VERSIONS.get(opset, 7 if opset < 15 else 8)
+    result.producer_name, result.producer_version = "fmnist-edge", ""
+    return result
+
+
+def pool_globally(graph: onnx.GraphProto) -> None:
+    """Replace Transpose to NHWC and the mean over height and width, as tf2onnx writes it, by GlobalAveragePool."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    makers = {node.output[0]: node for node in graph.node}
+    for node in graph.node:
+        before = makers.get(node.input[0]) if node.op_type == "ReduceMean" else None
+        if before is None or before.op_type != "Transpose" or _attribute(before, "perm") != [0, 2, 3, 1]:
+            continue
+        axes = _attribute(node, "axes")
+        if axes is None and len(node.input) > 1 and node.input[1] in constants:
+            axes = numpy_helper.to_array(constants[node.input[1]]).tolist()
+        if axes is None or sorted(axis % 4 for axis in axes) != [1, 2] or _attribute(node, "keepdims") == 1:
+            continue
+        pooled = f"{node.output[0]}_pooled"
+        place = list(graph.node).index(node)
+        graph.node.insert(place, helper.make_node("GlobalAveragePool", [before.input[0]], [pooled]))
+        node.CopyFrom(helper.make_node("Flatten", [pooled], list(node.output), axis=1))
+    _remove_unused(graph)
+
+
+def _float_logits(graph: onnx.GraphProto) -> None:
+    """Take the rounding out of whatever leads to an output through float nodes alone: the logits above all."""
+    makers = {node.output[0]: node for node in graph.node}
+    outputs = [value.name for value in graph.output]
+    ends = [node for node in graph.node if node.op_type == "Softmax" or set(node.output) & set(outputs)]
+    for node in ends:
+        for place, name in enumerate(node.input):
+            restored = makers.get(name)
+            rounded = makers.get(restored.input[0]) if restored and restored.op_type == "DequantizeLinear" else None
+            if rounded is not None and rounded.op_type == "QuantizeLinear":
+                node.input[place] = rounded.input[0]
+
+
+def _feed_directly(graph: onnx.GraphProto) -> None:
+    """Let the uint8 input be its own quantized form where the network scales it by a factor and an offset.
+
+    Levels 0..255 times a factor, quantized in the range of all levels, are the levels themselves; the zero point of an
+    offset is rounded, as in any quantization.
     """
-    random = np.random.default_rng(0)
-    order = np.arange(len(network.hidden_bias))
-    floor = smallest_scales(network.kernel, bounded=False)
-
-    def cost() -> float:
-        return float(np.sum((smallest_scales(network.kernel[order]) / floor) ** 2))
-
-    least = cost()
-    for first, second in random.integers(0, len(order), (PAIRING_SWAPS, 2)):
-        order[[first, second]] = order[[second, first]]
-        now = cost()
-        if now > least:
-            order[[first, second]] = order[[second, first]]
-        least = min(now, least)
-    return Network(network.hidden_kernel[:, order], network.hidden_bias[order], network.kernel[order], network.bias)
-
-
-def refit_last_layer(network: Network, hidden: Float64, logits: Float64, weights: Float64) -> Network:
-    """Fit the last layer to the quantized hidden activations [n, units], so that its logits stay [n, 10].
-
-    Ridge regression of the remaining logit error with image weights [n], by the normal equations.
-    """
-    inputs = np.concatenate([hidden, np.ones((len(hidden), 1))], axis=1)
-    weighted = inputs * weights[:, None]
-    gram = weighted.T @ inputs
-    missing = logits - (hidden @ network.kernel + network.bias)
-    ridge = RIDGE * np.diag(gram).mean() * np.eye(len(gram))
-    change = np.linalg.solve(gram + ridge, weighted.T @ missing)
-    return Network(network.hidden_kernel, network.hidden_bias, network.kernel + change[:-1], network.bias + change[-1])
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    value, factor, offset = graph.input[0].name, 1.0, 0.0
+    moves: list[onnx.NodeProto] = []
+    while len(following := readers.get(value, [])) == 1 and following[0].op_type in (*MOVES, *SCALINGS):
+        node = following[0]
+        if node.op_type in MOVES:
+            moves.append(node)
+        elif node.op_type != "Cast":
+            number = constants.get(node.input[1], np.zeros(2))
+            if node.input[0] != value or number.size != 1:
+                return
+            factor, offset = _scaled(node.op_type, float(number.item()), factor, offset)
+        value = node.output[0]
+    if len(following) != 1 or following[0].op_type != "QuantizeLinear":
+        return
+    scale, zero = (float(constants[name].item()) for name in following[0].input[1:3])
+    levels = np.arange(256)
+    if np.abs((levels * factor + offset) / scale + zero - levels).max() > HALF_A_LEVEL:
+        return
+    value = graph.input[0].name
+    for node in (*moves, *readers[following[0].output[0]]):
+        node.input[0] = value
+        value = node.output[0] if node.op_type in MOVES else value
 
 
-def _weighted_gram(inputs: NDArray[np.uint8], weights: Float64) -> Float64:
-    """Return X^T diag(w) X of uint8 inputs X [n, width] and weights w [n]: float64 [width, width]."""
-    wide = inputs.astype(np.float64)
-    return (wide * weights[:, None]).T @ wide
+def _scaled(operator: str, number: float, factor: float, offset: float) -> tuple[float, float]:
+    """Return factor and offset behind one more operation with a number."""
+    match operator:
+        case "Mul":
+            return factor * number, offset * number
+        case "Div":
+            return factor / number, offset / number
+        case "Add":
+            return factor, offset + number
+        case _:
+            return factor, offset - number
+
+
+def _remove_unused(graph: onnx.GraphProto) -> None:
+    """Drop nodes and constants that no output depends on."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed |= set(node.input)
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    constants = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> Any:
+    found: Iterable[Any] = (helper.get_attribute_value(entry) for entry in node.attribute if entry.name == name)
+    return next(iter(found), None)

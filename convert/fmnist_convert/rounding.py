@@ -24,6 +24,7 @@ DAMPING: Final = 0.01
 SCALE_FACTORS: Final = (0.9, 0.95, 1.0)
 # Passes of the descent over all weights; it stops earlier where nothing moves any more. Ten leave little to gain.
 DESCENT_PASSES: Final = 10
+BLOCK: Final = 56  # weights that are rounded before the others hear of it, an even number
 SCALE_BITS: Final = 16  # scales are rounded to so many significant bits, so that they are equal everywhere
 
 
@@ -66,22 +67,42 @@ def smallest_scales(kernel: Float64, *, bounded: bool = True) -> Float64:
     return np.maximum(scales, np.finfo(np.float32).tiny)
 
 
-def round_kernel(kernel: Float64, hessian: Float64) -> IntegerKernel:
+@dataclass(frozen=True)
+class Hessian:
+    """X^T X of a layer's inputs X on calibration images, and what rounding derives from it once."""
+
+    matrix: Float64
+    """float64 [inputs, inputs]"""
+    order: NDArray[np.intp]
+    """Inputs in the order of rounding: pairs (2k, 2k+1) together, the busiest pair first."""
+    upper: Float64
+    """The upper Cholesky factor of the damped inverse, in that order."""
+
+
+def prepare_hessian(matrix: Float64) -> Hessian:
+    """Return X^T X, float64 [inputs, inputs], ready for `round_kernel`."""
+    order = _busiest_pairs_first(np.diag(matrix))
+    damping = max(DAMPING * np.diag(matrix).mean(), np.finfo(np.float32).tiny)
+    damped = matrix[np.ix_(order, order)] + damping * np.eye(len(order))
+    return Hessian(matrix, order, np.linalg.cholesky(np.linalg.inv(damped)).T)
+
+
+def round_kernel(kernel: Float64, hessian: Hessian) -> IntegerKernel:
     """Round a float kernel [inputs, outputs] to int8, choosing scales and roundings for the least output error.
 
-    `hessian` is X^T X [inputs, inputs] of the layer's inputs X on calibration images. For each output channel
-    the scale with the smallest expected squared error e^T H e is taken, where e is the weight error.
+    For each output channel the scale with the smallest expected squared error e^T H e is taken, where e is the weight
+    error.
     """
     candidates = []
     for factor in SCALE_FACTORS:
         scales = round_scale(smallest_scales(kernel) * factor)
         values = compensated_rounding(kernel, hessian, scales)
-        candidates.append((values, scales, output_error(kernel - values * scales, hessian)))
+        candidates.append((values, scales, output_error(kernel - values * scales, hessian.matrix)))
     best = np.argmin([error for _, _, error in candidates], axis=0)
     channels = np.arange(kernel.shape[1])
     values = np.stack([values for values, _, _ in candidates])[best, :, channels].T
     scales = np.stack([scales for _, scales, _ in candidates])[best, channels]
-    values = descend(kernel, hessian, scales, values)
+    values = descend(kernel, hessian.matrix, scales, values)
     return IntegerKernel(np.ascontiguousarray(values.astype(np.int8)), scales.astype(np.float32))
 
 
@@ -90,25 +111,26 @@ def output_error(error: Float64, hessian: Float64) -> Float64:
     return np.asarray(np.einsum("io,io->o", error, hessian @ error), np.float64)
 
 
-def compensated_rounding(kernel: Float64, hessian: Float64, scales: Float64) -> Float64:
+def compensated_rounding(kernel: Float64, hessian: Hessian, scales: Float64) -> Float64:
     """Round weight by weight; what a rounding adds to the output, the weights still to come take away.
 
     After GPTQ (Frantar et al. 2022, algorithm 1), with two differences: inputs come in pairs, busiest pair
-    first, and the second of a pair is clamped to what the first leaves of the pair bound.
-    Returns integers as float64 [inputs, outputs].
+    first, and the second of a pair is clamped to what the first leaves of the pair bound. As there, weights beyond a
+    block get its errors in one product. Returns integers as float64 [inputs, outputs].
     """
-    order = _busiest_pairs_first(np.diag(hessian))
-    damped = hessian[np.ix_(order, order)] + DAMPING * np.diag(hessian).mean() * np.eye(len(order))
-    upper = np.linalg.cholesky(np.linalg.inv(damped)).T
-    remaining = kernel[order]
+    remaining, upper = kernel[hessian.order], hessian.upper
     rounded = np.zeros_like(remaining)
-    for place in range(len(order)):
-        limit_low, limit_high = limits(rounded[place - 1] if place % 2 else None)
-        rounded[place] = np.clip(np.rint(remaining[place] / scales), limit_low, limit_high)
-        error = (remaining[place] - rounded[place] * scales) / upper[place, place]
-        remaining[place + 1 :] -= np.outer(upper[place, place + 1 :], error)
+    for start in range(0, len(remaining), BLOCK):
+        end = min(start + BLOCK, len(remaining))
+        errors = np.zeros((end - start, remaining.shape[1]))
+        for place in range(start, end):
+            limit_low, limit_high = limits(rounded[place - 1] if place % 2 else None)
+            rounded[place] = np.clip(np.rint(remaining[place] / scales), limit_low, limit_high)
+            errors[place - start] = (remaining[place] - rounded[place] * scales) / upper[place, place]
+            remaining[place + 1 : end] -= np.outer(upper[place, place + 1 : end], errors[place - start])
+        remaining[end:] -= upper[start:end, end:].T @ errors
     result = np.empty_like(rounded)
-    result[order] = rounded
+    result[hessian.order] = rounded
     return result
 
 
@@ -125,10 +147,11 @@ def descend(kernel: Float64, hessian: Float64, scales: Float64, values: Float64)
         for place in range(len(values)):
             wanted = np.rint(values[place] + gradient[place] / (curvature[place] * scales))
             step = np.clip(wanted, *limits(values[place ^ 1])) - values[place]
-            if step.any():
+            columns = np.flatnonzero(step)
+            if len(columns):
                 values[place] += step
-                gradient -= np.outer(hessian[:, place], step * scales)
-                moved += int(np.count_nonzero(step))
+                gradient[:, columns] -= np.outer(hessian[:, place], (step * scales)[columns])
+                moved += len(columns)
         if not moved:
             break
     return values

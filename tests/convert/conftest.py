@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
 
 ROOT = Path(__file__).parents[2]
 SHIPPED_KERAS = ROOT / "train" / "artifacts" / "fmnist-mlp.keras"
@@ -28,22 +31,29 @@ def fp32(original: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def quantized(fp32: Any) -> Any:
-    from fmnist_convert.network import read_network
-    from fmnist_convert.quantize import quantize
-    from fmnist_edge.dataset import load_split
+def chain(fp32: Any) -> Any:
+    from fmnist_convert.dense_chain import read_dense_chain
 
-    return quantize(read_network(fp32), load_split("train").images)
+    return read_dense_chain(fp32)
+
+
+@pytest.fixture(scope="session")
+def quantized(chain: Any) -> Any:
+    """Return the shipped integers, which is what quantization finds (a test runs it anew)."""
+    from fmnist_convert.integer_mlp import read_onnx
+    from fmnist_convert.quantize_mlp import Quantized
+
+    shipped = read_onnx(onnx.load(EMBEDDED_CLASSIFIER))
+    return Quantized(shipped, chain, 0.3, 1.0, True, 0.0015)
 
 
 @pytest.fixture(scope="session")
 def conversion(quantized: Any) -> Any:
-    """Convert with the integers of `quantized`, which are what it would find itself (a test converts anew)."""
-    from fmnist_convert import pipeline
+    import fmnist_convert.convert as module
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "quantize", lambda *_: quantized)
-        return pipeline.convert(SHIPPED_KERAS)
+        patch.setattr(module, "quantize_mlp", lambda *_: quantized)
+        return module.convert(SHIPPED_KERAS)
 
 
 @pytest.fixture(scope="session")

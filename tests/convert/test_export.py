@@ -9,7 +9,6 @@ import onnx
 import onnxruntime
 
 from fmnist_convert.export import export_fp32
-from fmnist_convert.network import read_network
 from fmnist_convert.onnx_graph import canonical
 
 
@@ -45,10 +44,3 @@ def test_canonical_names_do_not_depend_on_the_names_before(fp32: onnx.ModelProto
         node.output[:] = [f"x_{name}" if name in inner else name for name in node.output]
     assert renamed.SerializeToString() != fp32.SerializeToString()
     assert canonical(renamed).SerializeToString() == canonical(fp32).SerializeToString()
-
-
-def test_the_network_read_from_the_export_is_the_network_of_keras(original: Any, fp32: onnx.ModelProto) -> None:
-    network = read_network(fp32)
-    found = (network.hidden_kernel, network.hidden_bias, network.kernel, network.bias)
-    for mine, theirs in zip(found, original.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(mine, theirs.astype(np.float64))

@@ -14,6 +14,7 @@ from fmnist_convert.rounding import (
     keeps_bounds,
     output_error,
     pair_sums,
+    prepare_hessian,
     round_kernel,
     round_scale,
     smallest_scales,
@@ -33,7 +34,7 @@ def test_rounded_kernels_never_exceed_range_or_pair_bound(seed: int, width: int,
     random = np.random.default_rng(seed)
     kernel = random.standard_t(2, (width, 5)) * size
     inputs = random.integers(0, 256, (100, width)).astype(np.float64)
-    assert keeps_bounds(round_kernel(kernel, inputs.T @ inputs).values)
+    assert keeps_bounds(round_kernel(kernel, prepare_hessian(inputs.T @ inputs)).values)
 
 
 def test_pair_sum_is_the_worst_same_sign_sum_of_adjacent_inputs() -> None:
@@ -77,7 +78,7 @@ def test_compensated_rounding_moves_the_output_less_than_plain_rounding() -> Non
     hessian = inputs.T @ inputs
     scales = smallest_scales(kernel)
     plain = np.rint(kernel / scales)
-    compensated = compensated_rounding(kernel, hessian, scales)
+    compensated = compensated_rounding(kernel, prepare_hessian(hessian), scales)
     error = output_error(kernel - compensated * scales, hessian).sum()
     assert error < 0.5 * output_error(kernel - plain * scales, hessian).sum()
 
@@ -87,7 +88,7 @@ def test_descent_lessens_the_error_and_keeps_the_bounds() -> None:
     inputs = correlated_inputs(60)
     hessian = inputs.T @ inputs
     scales = smallest_scales(kernel)
-    before = compensated_rounding(kernel, hessian, scales)
+    before = compensated_rounding(kernel, prepare_hessian(hessian), scales)
     after = descend(kernel, hessian, scales, before)
     errors = [output_error(kernel - values * scales, hessian) for values in (before, after)]
     assert (errors[1] <= errors[0] * (1 + 1e-9)).all()

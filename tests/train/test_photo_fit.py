@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from fmnist_edge.contract import LABELS
+from fmnist_edge.pictures import accepted_matrix, hold_out, load_squares, read_collections
 from fmnist_train.backend import keras
-from fmnist_train.pictures import accepted_matrix, hold_out, load_squares, read_collections
 from fmnist_train.recipes import PHOTO
 from fmnist_train.record import read_record
 from tests.train.conftest import COMMAND, Run

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fmnist_edge.errors import DataError
-from fmnist_train.pictures import (
+from fmnist_edge.pictures import (
     accepted_matrix,
     hold_out,
     load_squares,
@@ -168,6 +168,6 @@ def test_accepted_classes_are_ones(labelled: Path) -> None:
 
 
 def test_reading_pictures_imports_no_tensorflow() -> None:
-    code = "import sys, fmnist_train.pictures; print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
+    code = "import sys, fmnist_edge.pictures; print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

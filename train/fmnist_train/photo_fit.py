@@ -16,13 +16,13 @@ from fmnist_edge.atomic import write_atomically
 from fmnist_edge.contract import LABELS, OUTPUT_NAME
 from fmnist_edge.dataset import SHA256, Split, load_split
 from fmnist_edge.errors import DataError
+from fmnist_edge.pictures import Picture, accepted_matrix, hold_out, load_squares, read_collections
 from fmnist_train.augment import Batches
 from fmnist_train.backend import keras, tf
 from fmnist_train.backup import Backup, History
 from fmnist_train.calibration import calibration_error, confidence_for, fit_partial_temperature, fold_temperature
 from fmnist_train.cnn import NAME, build_cnn, build_cnn_training_model, partial_label_loss
 from fmnist_train.mlp import EpochClock
-from fmnist_train.pictures import Picture, accepted_matrix, hold_out, load_squares, read_collections
 from fmnist_train.recipes import PhotoRecipe
 from fmnist_train.record import FIGURE_DIGITS, SCHEMA_VERSION, keras_file, record_text, versions
 from fmnist_train.stock import Stock, balanced_weights, load_stock

@@ -15,7 +15,7 @@ import PIL.ImageFont
 from numpy.typing import NDArray
 
 from fmnist_edge.dataset import Split
-from fmnist_train.pictures import OnDone, Picture, accepted_matrix, decode, load_squares, read_bytes
+from fmnist_edge.pictures import OnDone, Picture, accepted_matrix, decode, load_squares, read_bytes
 
 NEAR_WHITE: Final = 236  # the darkest channel of a catalogue's ground
 WHITE_BORDER: Final = 0.8  # share of the border that must be near white for a garment to be cut out

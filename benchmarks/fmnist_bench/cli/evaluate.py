@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from fmnist_edge.cli.options import (
-    FILE,
-    FOLDER,
-    OUTPUT_FILE,
     Function,
     check_outputs,
     common_options,
@@ -32,6 +29,7 @@ if TYPE_CHECKING:
     from fmnist_edge.batch import Result
     from fmnist_edge.classifier import Classifier
 
+_PATH: Final = click.Path(path_type=Path)
 _PHOTO_HINT: Final = (
     "answers pictures, not 28x28 images of the dataset; name pictures with --images DIR or --pictures DIR, "
     "or add --enlarged"
@@ -41,7 +39,7 @@ _SUBJECT_OPTIONS: Final[tuple[Callable[[Callable[..., Any]], Callable[..., Any]]
     model_option,
     click.option(
         "--images",
-        type=FOLDER,
+        type=click.Path(path_type=Path, file_okay=False),
         metavar="DIR",
         help="A folder with a sub-folder of images for each label, instead of the dataset.",
     ),
@@ -54,7 +52,7 @@ _SUBJECT_OPTIONS: Final[tuple[Callable[[Callable[..., Any]], Callable[..., Any]]
     click.option("--skip", multiple=True, metavar="NAME", help="Leave a sub-folder out; may be repeated."),
     click.option(
         "--pictures",
-        type=FILE,
+        type=_PATH,
         multiple=True,
         metavar="DIR|ZIP",
         help="Pictures with a labels.csv or folders named by class; may be repeated. Tells what is called unsure too.",
@@ -95,13 +93,13 @@ def subject_options(function: Function) -> Function:
 @output_file_option
 @click.option(
     "--report",
-    type=FOLDER,
+    type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Write a page with figures, mistakes and model card to DIR/index.html as well.",
 )
 @click.option(
     "--training-record",
-    type=OUTPUT_FILE,
+    type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="The training.json whose curves the report shows.",
 )
@@ -216,7 +214,7 @@ class Request:
 
     def _of_pictures(self, classifier: Classifier) -> tuple[Answers, str]:
         from fmnist_bench.labelled import answer_enlarged, answer_pictures, joined
-        from fmnist_train.pictures import read_collections
+        from fmnist_edge.pictures import read_collections
 
         parts = []
         if self.pictures:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_convert.integer_network import IntegerNetwork
+from fmnist_convert.integer_mlp import IntegerMlp
 from fmnist_edge.contract import IMAGE_SIDE, LABELS, MASK_SIDE
 
 
@@ -42,7 +42,7 @@ class PhotoAnswers:
     """uint8 [n, 96, 96]"""
 
 
-def expected_answers(network: IntegerNetwork, images: NDArray[np.uint8]) -> ClassifierAnswers:
+def expected_answers(network: IntegerMlp, images: NDArray[np.uint8]) -> ClassifierAnswers:
     """Return what plain numpy integers give for uint8 [n, 28, 28] images; the softmax is of float64."""
     logits = network.logits(images)
     exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))

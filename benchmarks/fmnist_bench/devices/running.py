@@ -106,7 +106,7 @@ def _judged(run: Run, workload: Workload, reference: PhotoAnswers) -> Result:
 def _classifier_difference(run: Run, workload: Workload, model: str) -> ClassifierDifference:
     """Compare the answers to all images, and those to the images that were also run alone: the worse of both counts."""
     network = workload.networks[model]
-    units = len(network.hidden_bias)
+    units = len(network.layers[0].bias)
     expected = expected_answers(network, workload.images[: run.images])
     together = compare_classifier(read_classifier(run.folder / model, run.images, units), expected)
     first = expected_answers(network, workload.images[:ALONE])

@@ -12,8 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from fmnist_bench.devices.faults import FAULTS
-from fmnist_convert.int8_graph import build_int8, read_int8, with_inner_outputs
-from fmnist_convert.integer_network import IntegerNetwork
+from fmnist_convert.integer_mlp import IntegerMlp, build_onnx, read_onnx, with_inner_outputs
 from fmnist_convert.photo.scenes import draw_scenes
 from fmnist_edge.dataset import load_split
 from fmnist_edge.decoding import decode
@@ -40,7 +39,7 @@ class Workload:
     """uint8 [11000, 28, 28]"""
     photos: int
     """How many photos there are; the first 100 are drawn scenes."""
-    networks: dict[str, IntegerNetwork]
+    networks: dict[str, IntegerMlp]
     """By the name of the model: the classifier, and the planted faults."""
 
 
@@ -78,13 +77,13 @@ def _real_photos() -> list[NDArray[np.uint8]]:
     ]
 
 
-def _write_models(folder: Path) -> dict[str, IntegerNetwork]:
+def _write_models(folder: Path) -> dict[str, IntegerMlp]:
     """Write the shipped models, the classifier with hidden layer and logits as outputs, and the faulty ones."""
     shipped = onnx.load(EMBEDDED_CLASSIFIER)
     onnx.save(with_inner_outputs(shipped), folder / f"{CLASSIFIER}.onnx")
     (folder / f"{PHOTO}.onnx").write_bytes(EMBEDDED_PHOTO_MODEL.read_bytes())
-    networks = {CLASSIFIER: read_int8(shipped)}
+    networks = {CLASSIFIER: read_onnx(shipped)}
     for name, spoil in FAULTS.items():
         networks[name] = spoil(networks[CLASSIFIER])
-        onnx.save(with_inner_outputs(build_int8(networks[name])), folder / f"{name}.onnx")
+        onnx.save(with_inner_outputs(build_onnx(networks[name])), folder / f"{name}.onnx")
     return networks

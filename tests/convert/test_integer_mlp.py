@@ -9,9 +9,9 @@ import onnx
 import onnxruntime
 import pytest
 
-from fmnist_convert.int8_graph import build_int8, with_inner_outputs
-from fmnist_convert.network import read_network
-from fmnist_convert.quantize import CALIBRATION, CHOICE, REFINEMENT, equalize, pair_units
+from fmnist_convert.dense_chain import DenseChain
+from fmnist_convert.integer_mlp import build_onnx, with_inner_outputs
+from fmnist_convert.quantize_mlp import CALIBRATION, CHOICE, REFINEMENT, equalize, pair_units
 from fmnist_convert.rounding import keeps_bounds, smallest_scales
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
 
@@ -65,8 +65,8 @@ def test_no_pair_of_weights_can_saturate_and_none_is_minus_128(shipped: onnx.Mod
     assert keeps_bounds(kernels["output_kernel"])
 
 
-def test_full_range_weights_would_break_the_bound(fp32: onnx.ModelProto) -> None:
-    kernel = read_network(fp32).hidden_kernel
+def test_full_range_weights_would_break_the_bound(chain: DenseChain) -> None:
+    kernel = chain.layers[0].kernel
     assert not keeps_bounds(np.rint(kernel / (np.abs(kernel).max(axis=0) / 127)).astype(np.int8))
 
 
@@ -82,28 +82,29 @@ def test_an_empty_batch_gives_an_empty_answer(shipped: onnx.ModelProto) -> None:
 
 
 def test_the_integer_network_and_its_graph_agree(quantized: Any, test_split: Any) -> None:
-    session = onnxruntime.InferenceSession(with_inner_outputs(build_int8(quantized.network)).SerializeToString())
+    session = onnxruntime.InferenceSession(with_inner_outputs(build_onnx(quantized.network)).SerializeToString())
     images = test_split.images[:500]
     hidden, logits = session.run(["hidden_quantized", "logits"], {"image": images})
     assert np.array_equal(hidden, quantized.network.hidden(images))
     assert np.array_equal(logits, quantized.network.logits(images))
 
 
-def test_equalizing_the_hidden_units_does_not_change_the_function(fp32: onnx.ModelProto, test_split: Any) -> None:
-    network, images = read_network(fp32), test_split.images[:200]
+def test_equalizing_the_hidden_units_does_not_change_the_function(chain: DenseChain, test_split: Any) -> None:
+    network, images = chain, test_split.images[:200]
     equalized = equalize(network, images, 0.75)
-    assert not np.allclose(equalized.kernel, network.kernel)
+    assert not np.allclose(equalized.layers[1].kernel, network.layers[1].kernel)
     np.testing.assert_allclose(equalized.logits(images), network.logits(images), atol=1e-9)
 
 
 def test_pairing_the_hidden_units_changes_their_order_alone_and_frees_the_last_layer_of_the_bound(
-    fp32: onnx.ModelProto, test_split: Any
+    chain: DenseChain, test_split: Any
 ) -> None:
-    network, images = read_network(fp32), test_split.images[:200]
+    network, images = chain, test_split.images[:200]
     paired = pair_units(network)
     np.testing.assert_allclose(paired.logits(images), network.logits(images), atol=1e-9)
-    assert sorted(map(tuple, paired.kernel.tolist())) == sorted(map(tuple, network.kernel.tolist()))
-    loss = [(smallest_scales(n.kernel) / smallest_scales(n.kernel, bounded=False)).max() for n in (network, paired)]
+    kernels = [one.layers[1].kernel for one in (network, paired)]
+    assert sorted(map(tuple, kernels[0].tolist())) == sorted(map(tuple, kernels[1].tolist()))
+    loss = [(smallest_scales(kernel) / smallest_scales(kernel, bounded=False)).max() for kernel in kernels]
     assert loss[1] < loss[0]
     assert loss[1] < 1.02
 
