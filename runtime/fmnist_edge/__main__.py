@@ -18,7 +18,7 @@ def run() -> NoReturn:
     """
     code: object = EXIT_OK
     try:
-        from fmnist_edge.cli.main import main  # not above: Ctrl-C while it is imported ends quietly, too
+        from fmnist_edge.cli.main import main  # not above: Ctrl-C during this import also ends quietly
 
         main()
     except SystemExit as end:
@@ -27,7 +27,7 @@ def run() -> NoReturn:
         code = EXIT_FAILED
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # the reader left, or there is no such stream
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # the reader left, or the stream is closed
             stream.flush()
     os._exit(code if isinstance(code, int) else EXIT_OK if code is None else EXIT_FAILED)
 

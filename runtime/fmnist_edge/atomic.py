@@ -59,7 +59,7 @@ def _replacement(path: Path) -> Iterator[BinaryIO]:
 
 
 def _scratch_file(temporary: Path) -> BinaryIO:
-    """Open a file without a name, of which a kill leaves nothing, or `temporary` where the system knows no such files.
+    """Open a file without a name, so that a kill leaves nothing; or `temporary` where the system has no such files.
 
     Either gets the permissions of any other new file.
     """
@@ -179,7 +179,7 @@ def _exchange(staging: Path, target: Path) -> None:
 
 
 def _swapped(one: Path, other: Path) -> bool:
-    """Let two folders change places in one step; False where the system or the file system knows no such thing.
+    """Let two folders change places in one step; False where the system or the file system cannot.
 
     renameat2(2): Linux 3.15, glibc 2.28. Python has no function of its own for it.
     """

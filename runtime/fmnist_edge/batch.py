@@ -130,7 +130,7 @@ def classify_all(
 def classify_sources(
     classifier: Classifier, sources: Iterable[tuple[str, ImageSource | ImageError]]
 ) -> Iterator[Result]:
-    """Classify images that come from anywhere, each with the path that its Result shall bear, in the order given.
+    """Classify images that come from anywhere, each with the path for its Result, in the order given.
 
     An ImageError in an image's place becomes its Result. The answers are those of `classify_all`.
     """
@@ -300,7 +300,7 @@ def _folder_entries(folder: str) -> Iterator[tuple[str, bool]]:
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Tell whether an entry is a regular file or a link to one; one that cannot be asked is read, which tells why."""
+    """Tell whether an entry is a regular file or a link to one; where the system cannot say, reading it will."""
     try:
         return entry.is_file()
     except OSError:  # links that lead in a circle, or through a folder without permission
@@ -311,8 +311,8 @@ def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
     return entry.is_symlink() and not Path(entry.path).exists()
 
 
-_HEAD: Final = 64  # bytes in which every format is told
-LONGEST_PATH: Final = 1 << 16  # bytes; no system takes longer ones, and what holds no separator is no list
+_HEAD: Final = 64  # bytes: enough to recognise every format
+LONGEST_PATH: Final = 1 << 16  # bytes; no system accepts longer ones, and a file without separators is not a list
 _CHUNK: Final = 1 << 16
 _MARKS: Final = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -366,7 +366,7 @@ def _split(file: BinaryIO, separator: bytes) -> Iterator[bytes | None]:
 
 
 def _utf_8(file: BinaryIO) -> Iterator[bytes]:
-    """Yield what is there to read, as it comes, without a byte order mark; UTF-16 is told by its mark."""
+    """Yield what is there to read, as it comes, without a byte order mark; the mark says whether it is UTF-16."""
     begin = _read(file)
     while begin and any(mark != begin and mark.startswith(begin) for mark in _MARKS):
         more = _read(file)
@@ -390,7 +390,7 @@ def _read(file: BinaryIO) -> bytes:
 
 
 def _would_wait(file: BinaryIO) -> bool:
-    """Tell whether there is nothing to read just now. Windows can tell of sockets alone."""
+    """Tell whether there is nothing to read just now. Windows can say so only for sockets."""
     if os.name == "nt":
         return False
     try:

@@ -43,9 +43,10 @@ class Prediction:
     unsure_below: float = 0.0
     """The confidence, 0..1, below which the answer is unsure."""
     image: NDArray[np.uint8] | None = None
-    """What the dataset classifier was given: uint8 [28, 28], the garment bright on black; None for photos."""
+    """What the dataset classifier was given: uint8 [28, 28], the garment bright on black; None for a photo."""
     saw: NDArray[np.float32] | None = None
-    """Where the photo model saw the best class: float32 [rows, columns], 0..1, over the whole photo."""
+    """Where the photo model saw the best class: float32 [rows, columns], 0..1, over the whole photo; None for a picture
+    that the dataset classifier answered."""
     first_of_several: bool = False
     """The file holds several frames (an animation, a scan of several pages); the answer is for the first."""
 
@@ -211,7 +212,10 @@ class Classifier:
     def prediction(
         self, probabilities: NDArray[np.float32], image: NDArray[np.uint8], *, first_of_several: bool = False
     ) -> Prediction:
-        """Return the Prediction for a row of what `predict` returned, float32 [10], and its image, uint8 [28, 28]."""
+        """Return the Prediction for a row of what `predict` returned, float32 [10], and its image, uint8 [28, 28].
+
+        Raises UsageError if this classifier takes photos only.
+        """
         model = self._dataset
         if model is None:
             raise UsageError("this classifier takes photos only: use classify()")

@@ -54,7 +54,7 @@ class Split:
 def load_split(name: SplitName, folder: Path | None = None) -> Split:
     """Find the dataset (in `folder`, or as `find_dataset` does), verify it and read one split.
 
-    Raises DataError if it is not there or damaged; ValueError for a name that is no split.
+    Raises DataError if it is not there or damaged; ValueError for an unknown split.
     """
     if name not in _ROWS:
         raise ValueError(f"no split named {name!r}: choose one of {', '.join(_ROWS)}")
@@ -304,7 +304,7 @@ class FolderCheck:
         """One line for people: what is wrong with the folder, or an empty string."""
         lacks = [f"{stem}.gz is missing" for stem in self.missing]
         if self.state == "missing":
-            lacks = ["it holds none of the dataset's files"]
+            lacks = ["none of the dataset's files is in it"]
         return "; ".join([*self.damaged, *lacks])
 
 

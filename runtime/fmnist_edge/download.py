@@ -35,16 +35,16 @@ STALL_SECONDS: Final = 30.0  # as long as a slow satellite link may pause; a dea
 
 
 class FetchListener:
-    """Hears how a fetch goes; this one is silent. Override what you want to show."""
+    """Is told how a fetch goes; this one is silent. Override what you want to show."""
 
     def step(self, message: str) -> None:
-        """Hear a line for people: what begins, failed or is done."""
+        """Take a line for people: what begins, failed or is done."""
 
     def detail(self, message: str) -> None:
-        """Hear a line for those who want to know more."""
+        """Take a line for -v."""
 
     def received(self, name: str, so_far: int, total: int | None) -> None:
-        """Hear that `so_far` bytes of `name` have come, of `total` if that is known."""
+        """Note that `so_far` bytes of `name` have come, of `total` if that is known."""
 
 
 _SILENT: Final = FetchListener()
@@ -73,7 +73,7 @@ def fetch_dataset(
     give comes from Debian's package, unless `debian` is false. Good files that are there already are kept,
     unless `force` is true. A file is verified in memory and then moves into place in one step, so it is whole
     or absent, and any number of processes may fetch at once.
-    Raises DataError if a file could not be had anywhere, OutputError if `folder` cannot be written.
+    Raises DataError if no source gives a file, OutputError if `folder` cannot be written.
     """
     wanted = [stem for stem in SHA256 if force or not _is_good(folder, stem)]
     faults: list[str] = []
@@ -112,7 +112,7 @@ def _sources(
 
 
 def _store(folder: Path, stem: str, raw: bytes) -> None:
-    """Write verified bytes under the name that tells whether they are compressed."""
+    """Write verified bytes, with .gz in the name if they are compressed."""
     path = folder / (f"{stem}.gz" if is_gzip(raw) else stem)
     try:
         write_atomically(path, raw)
@@ -219,10 +219,10 @@ def files_from_debian(stems: Iterable[str], stall_seconds: float, listener: Fetc
     """Return the verified .gz bytes of the wanted files, by stem.
 
     Asks apt with this machine's package lists, and again with lists updated in a private folder if those are
-    empty or stale. Raises DataError if there is no apt-get, or no way to the package or a mirror of it.
+    empty or stale. Raises DataError if apt-get is missing, or cannot get the package.
     """
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
-        raise DataError("there is no apt-get on this machine")
+        raise DataError("this machine has no apt-get")
     with tempfile.TemporaryDirectory(prefix="fmnist-edge-") as name:
         work = Path(name)
         unpacked = work / "unpacked"
@@ -238,7 +238,7 @@ def _download(work: Path, stall_seconds: float, listener: FetchListener) -> Path
     try:
         return _download_with(options, work, listener)
     except DataError as error:
-        listener.detail(f"this machine's package lists do not do: {error}")
+        listener.detail(f"this machine's package lists don't suffice: {error}")
     listener.step("updating Debian's package lists in a private folder")
     options += _private_state(work / "apt")
     try:
@@ -282,7 +282,7 @@ def _private_state(folder: Path) -> list[str]:
 
 
 def _run(command: list[str], work: Path, listener: FetchListener, watched: int | None = None) -> str:
-    """Run a command in `work` and return its standard output; tell of a growing .deb if `watched`.
+    """Run a command in `work` and return its standard output; report the growing .deb if `watched`.
 
     Raises DataError with the last line of its standard error if it fails.
     """
@@ -363,7 +363,7 @@ ACCEPTED: Final[dict[str, tuple[int, ...]]] = {
 def find_photos(folder: Path | None = None) -> Path:
     """Return the folder of the photos: the one given, $FMNIST_PHOTOS, or the one in the user's cache.
 
-    Raises DataError if there is none, or if one that was named lacks the photos.
+    Raises DataError if there is none, or if the folder that was named has no photos in it.
     """
     named = folder or (Path(os.environ[PHOTOS_VARIABLE]) if os.environ.get(PHOTOS_VARIABLE) else None)
     found = named or (cached_photos() if user_cache() else None)
@@ -378,7 +378,7 @@ def cached_photos() -> Path:
     """Return where `fmnist-edge data fetch --photos` puts the photos. Raises DataError where there is no home."""
     cache = user_cache()
     if cache is None:
-        raise DataError("there is no home folder for the photos: name a folder with -o")
+        raise DataError("this user has no home folder for the photos: name a folder with -o")
     return cache / "photos"
 
 
@@ -442,7 +442,7 @@ def fetch_photos(
                 folder.rename(Path(scratch) / "old")
             unpacked.rename(folder)
     except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another place with -o") from error
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}; name another folder with -o") from error
     return folder
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fmnist_edge.batch import OnAnswer
 
 
-SETTLE: Final = 1.0  # seconds that a file must stand still; slower writers are waited for, see `DropFolder`
+SETTLE: Final = 1.0  # seconds that a file must not have changed for; slower writers are waited for, see `DropFolder`
 GROUP: Final = 64  # files at most whose rows are noted and printed together: the disk is asked once for all of them
 # How many times longer than a complete file a damaged one is waited for, before it is called so.
 DAMAGED_AFTER: Final = 30
@@ -62,7 +62,7 @@ class Listener:
     on_problem: Callable[[str], None]
     """Hears why the folder cannot be listed, once, and an empty text when it can be again."""
     on_answer: OnAnswer | None = None
-    """As `streaming.classify_all` calls it."""
+    """As `batch.classify_all` calls it."""
 
 
 class _Done(NamedTuple):
@@ -155,7 +155,7 @@ def _is_same_picture(before: Entry, data: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Ready:
-    """A file that stands still."""
+    """A file that has not changed for a while."""
 
     path: str
     """To open it."""
@@ -163,7 +163,7 @@ class Ready:
     """Below the folder, with forward slashes."""
     stamp: Stamp
     overdue: bool
-    """It has stood still for so long that it is what it is, damaged or not."""
+    """It has not changed for so long that it is classified as it is, damaged or not."""
 
 
 @dataclass
@@ -398,13 +398,13 @@ def _make_place(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
-            raise UsageError(f"{path} is no file that can keep a state")
+            raise UsageError(f"{path} cannot keep a state: it is not a regular file")
     except OSError as error:
         raise _unwritable(path, error.strerror) from error
 
 
 def _foreign(path: Path | None) -> UsageError:
-    return UsageError(f"{path} is no state of `classify --watch`; name another file with --state")
+    return UsageError(f"{path} is not a state of `classify --watch`; name another file with --state")
 
 
 def _unwritable(path: Path | None, reason: object) -> OutputError:

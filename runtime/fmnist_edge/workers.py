@@ -50,7 +50,7 @@ def classify_with_workers(
     recursive: bool = False,
     on_skip: OnSkip = lambda _: None,
 ) -> Iterator[Result]:
-    """Do as `streaming.classify_all` does, in `workers` processes with a copy of the classifier each.
+    """Do the same as `batch.classify_all`, in `workers` processes with a copy of the classifier each.
 
     The results are the same, in the same order. Raises FmnistEdgeError if a process dies.
     """
@@ -69,7 +69,7 @@ def classify_with_workers(
         while begun:
             yield from _results(classifier, *begun.popleft())
     except BrokenProcessPool as error:
-        raise FmnistEdgeError("a worker process was ended (for want of memory?); try fewer --workers") from error
+        raise FmnistEdgeError("a worker process ended (out of memory?); try fewer --workers") from error
     finally:
         stopped.value = True  # a chunk of photos takes many seconds, and the pool waits for those that were begun
         pool.shutdown(cancel_futures=True)
@@ -79,7 +79,7 @@ def classify_with_workers(
 def _interrupt_held() -> Iterator[None]:
     """Put Ctrl-C off until the block is through: a process that is begun in it never hears of one.
 
-    One that does while it imports its modules prints where it was. Windows knows no such thing.
+    One that hears of it while it imports modules prints a traceback. Windows has no such masks.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -92,7 +92,7 @@ def _interrupt_held() -> Iterator[None]:
 
 
 def _stays(found: Found) -> bool:
-    """Tell whether an input is no work for a worker: a folder's error, or standard input, which workers lack."""
+    """Tell whether an input stays in this process: a folder's error, or standard input, which workers don't have."""
     return found.error is not None or found.path == STANDARD_INPUT
 
 
@@ -101,14 +101,14 @@ _stopped: ctypes.c_bool
 
 
 def _begin(classifier: Classifier, stopped: ctypes.c_bool) -> None:
-    """Prepare a worker process. On Windows Ctrl-C reaches it, too, but is the parent's to handle."""
+    """Prepare a worker process. On Windows Ctrl-C reaches it as well, but the parent handles it."""
     global _classifier, _stopped
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _classifier, _stopped = classifier, stopped
 
 
 def _classify_chunk(paths: list[str]) -> _Packed:
-    """Classify files in a worker process, or as many as there is time for until nobody wants them any more."""
+    """Classify files in a worker process, or as many as there is time for before the parent stops asking."""
     results = list(classify_all(_classifier, takewhile(lambda _: not _stopped.value, paths)))
     predictions = [result.prediction for result in results]
     rows = [one for one in predictions if _is_row(one)]

@@ -153,7 +153,7 @@ def test_a_file_of_something_else_is_left_alone(place: Place) -> None:
     other.close()
     for content in (b'{"my": "settings"}\n' * 100, place.state.read_bytes()):
         place.state.write_bytes(content)
-        with pytest.raises(UsageError, match="is no state of"):
+        with pytest.raises(UsageError, match="is not a state of"):
             place.journal()
         assert place.state.read_bytes() == content
 
@@ -170,7 +170,7 @@ def test_a_state_that_is_damaged_says_what_to_do(place: Place) -> None:
 def test_a_state_that_cannot_be_written_is_one_clear_error(place: Place) -> None:
     with pytest.raises(OutputError, match="choose another place with --state"):
         Journal(place.rows / "below", place.folder, Output(1))
-    with pytest.raises(UsageError, match="no file that can keep a state"):
+    with pytest.raises(UsageError, match="cannot keep a state"):
         Journal(Path("/dev/null"), place.folder, Output(1))
 
 

@@ -111,7 +111,7 @@ def test_a_fetch_that_fails_is_one_line_exit_3_and_leaves_nothing(nowhere: Path,
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("Error: the dataset could not be fetched")
     assert "truncated" in done.stderr
-    assert "there is no apt-get" in done.stderr
+    assert "this machine has no apt-get" in done.stderr
     assert [path for path in nowhere.rglob("*") if path.is_file()] == []
 
 

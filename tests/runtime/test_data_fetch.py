@@ -295,5 +295,5 @@ def test_a_repository_without_the_package_is_told_in_apts_own_words(
 
 def test_a_machine_without_apt_is_told_so(half_done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download.shutil, "which", lambda _: None)
-    with pytest.raises(DataError, match="there is no apt-get on this machine"):
+    with pytest.raises(DataError, match="this machine has no apt-get"):
         fetch_dataset(half_done, mirrors=[])

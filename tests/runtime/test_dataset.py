@@ -180,15 +180,15 @@ def test_a_damaged_cache_is_passed_over_but_told(nowhere: Path) -> None:
 
 
 def test_a_given_folder_without_the_files_is_an_error(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds none of the dataset's files"):
+    with pytest.raises(DataError, match="none of the dataset's files is in it"):
         find_dataset(tmp_path)
-    with pytest.raises(DataError, match="holds none of the dataset's files"):
+    with pytest.raises(DataError, match="none of the dataset's files is in it"):
         find_dataset(tmp_path / "absent")
 
 
 def test_a_file_given_for_a_folder_holds_none_of_the_files(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="holds none of the dataset's files"):
+    with pytest.raises(DataError, match="none of the dataset's files is in it"):
         find_dataset(tmp_path / "file")
 
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from fmnist_edge.cli.options import (
+    FILE,
+    FOLDER,
     check_outputs,
     common_options,
     data_option,
@@ -30,23 +32,20 @@ if TYPE_CHECKING:
     from fmnist_bench.report import Page
 
 _SUITE_NEEDS: Final = ("pytest", "pytest_benchmark", "jinja2", "tabulate")
-_FILE: Final = click.Path(path_type=Path)
 
 
 @click.command("bench")
 @click.option("--quick", is_flag=True, help="Few rounds and no conversion: about a minute.")
 @click.option("--runtime-only", is_flag=True, help="Measure what needs the runtime alone, though more is installed.")
 @click.option("--require-all", is_flag=True, help="Fail if a backend is not installed.")
-@click.option("--model", type=_FILE, metavar="FILE", help="Your .onnx file, instead of the shipped one.")
-@click.option("--original", type=_FILE, metavar="FILE", help="What it was made from: .keras, .h5, float .onnx.")
+@click.option("--model", type=FILE, metavar="FILE", help="Your .onnx file, instead of the shipped one.")
+@click.option("--original", type=FILE, metavar="FILE", help="What it was made from: .keras, .h5, float .onnx.")
 @click.option(
     "--against",
     metavar="REVISION|FILE",
     help="A git revision, measured in turns with this checkout: exit code 1 if it got slower. Or a saved bench.json.",
 )
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write the report to DIR."
-)
+@click.option("-o", "--output", type=FOLDER, metavar="DIR", help="Write the report to DIR.")
 @overwrite_option
 @data_option
 @text_or_json_option

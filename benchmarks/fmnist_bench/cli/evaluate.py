@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from fmnist_edge.cli.options import (
+    FILE,
+    FOLDER,
+    OUTPUT_FILE,
     Function,
     check_outputs,
     common_options,
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     from fmnist_edge.batch import Result
     from fmnist_edge.classifier import Classifier
 
-_PATH: Final = click.Path(path_type=Path)
 _PHOTO_HINT: Final = (
     "answers pictures, not 28x28 images of the dataset; name pictures with --images DIR or --pictures DIR, "
     "or add --enlarged"
@@ -39,7 +41,7 @@ _SUBJECT_OPTIONS: Final[tuple[Callable[[Callable[..., Any]], Callable[..., Any]]
     model_option,
     click.option(
         "--images",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=FOLDER,
         metavar="DIR",
         help="A folder with a sub-folder of images for each label, instead of the dataset.",
     ),
@@ -52,7 +54,7 @@ _SUBJECT_OPTIONS: Final[tuple[Callable[[Callable[..., Any]], Callable[..., Any]]
     click.option("--skip", multiple=True, metavar="NAME", help="Leave a sub-folder out; may be repeated."),
     click.option(
         "--pictures",
-        type=_PATH,
+        type=FILE,
         multiple=True,
         metavar="DIR|ZIP",
         help="Pictures with a labels.csv or folders named by class; may be repeated. Tells what is called unsure too.",
@@ -93,13 +95,13 @@ def subject_options(function: Function) -> Function:
 @output_file_option
 @click.option(
     "--report",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     metavar="DIR",
     help="Write a page with figures, mistakes and model card to DIR/index.html as well.",
 )
 @click.option(
     "--training-record",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUTPUT_FILE,
     metavar="FILE",
     help="The training.json whose curves the report shows.",
 )

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 
 from fmnist_bench.cli.evaluate import Request, subject_options
-from fmnist_edge.cli.options import Function, check_outputs, common_options, data_option, model_option, overwrite_option
+from fmnist_edge.cli.options import (
+    FILE,
+    OUTPUT_FILE,
+    Function,
+    check_outputs,
+    common_options,
+    data_option,
+    model_option,
+    overwrite_option,
+)
 from fmnist_edge.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -50,7 +59,7 @@ def file_options(name: str) -> Callable[[Function], Function]:
 
         dpi = click.IntRange(20, 1200)
         click.option("--dpi", type=dpi, default=150, show_default=True, help="Dots per inch.")(checked)
-        path, default = click.Path(path_type=Path, dir_okay=False), Path(f"{name}.png")
+        path, default = OUTPUT_FILE, Path(f"{name}.png")
         help_text = "The picture: .png, .svg or .pdf."
         click.option("-o", "--output", type=path, default=default, show_default=True, metavar="FILE", help=help_text)(
             checked
@@ -93,7 +102,7 @@ def samples(
 
 
 @command.command()
-@click.argument("image", required=False, type=click.Path(), metavar="[IMAGE]")
+@click.argument("image", required=False, type=click.Path(readable=False), metavar="[IMAGE]")
 @index_option
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), help="Of the index.  [default: test]")
 @click.option("--truth", metavar="LABEL", help="The right label of IMAGE, if you know it.")
@@ -190,7 +199,7 @@ _evaluating("mistakes", "The errors that the model is surest of.", _mistakes, co
 
 
 @command.command()
-@click.argument("record", type=click.Path(path_type=Path), metavar="TRAINING.json")
+@click.argument("record", type=FILE, metavar="TRAINING.json")
 @file_options("curves")
 def curves(record: Path, output: Path, dpi: int) -> None:
     """Loss and accuracy by epoch, from the record that `fmnist-edge train` writes."""

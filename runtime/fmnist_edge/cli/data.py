@@ -74,7 +74,7 @@ def command() -> None:
 def fetch(output: Path | None, photos: bool, force: bool, overwrite: bool, timeout: float) -> None:
     """Fetch the dataset (or the photos), verify it, and print its folder.
 
-    It comes from the public mirrors, or those whose base URLs stand in $FMNIST_MIRRORS (separated by
+    It comes from the public mirrors, or those whose base URLs are in $FMNIST_MIRRORS (separated by
     blanks), then through apt-get from Debian's package. Proxies and certificates are taken from
     http_proxy, https_proxy, no_proxy and SSL_CERT_FILE.
     """
@@ -107,7 +107,7 @@ def _fetch_photos(output: Path | None, force: bool, timeout: float) -> Path:
     from fmnist_edge.download import fetch_photos, is_photo_copy
 
     if output and output.exists() and any(output.iterdir()) and not is_photo_copy(output):
-        raise UsageError(f"{output} would be replaced, and holds more than a copy of the photos; name a new folder")
+        raise UsageError(f"{output} would be replaced, and has more in it than a copy of the photos; name a new folder")
     with shown_fetch() as listener:
         return fetch_photos(folder, archive=wanted_archive(), stall_seconds=timeout, listener=listener)
 

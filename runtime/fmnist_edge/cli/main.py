@@ -78,7 +78,7 @@ class LazyGroup(click.Group):
             raise
         except Exception as error:
             if _cannot_write(error):
-                _silence(sys.stdout)  # what it still holds does not fit either
+                _silence(sys.stdout)  # what is still in its buffer does not fit either
             _report(error, is_debugging(ctx), _line(error))
             if _cannot_write(error) and not is_debugging(ctx):
                 _silence(sys.stderr)  # libraries would say the same of the files that they close at the end
@@ -101,7 +101,7 @@ def _cannot_write(error: Exception) -> bool:
 
 
 def _line(error: Exception) -> str:
-    """Return what people are told of an error that no part of the package has a word for."""
+    """Return the line for an error that no part of the package expects."""
     if isinstance(error, OSError) and error.errno == errno.EBADF:
         return "cannot write the output: standard output is closed"
     if isinstance(error, OSError) and _cannot_write(error):
@@ -111,7 +111,7 @@ def _line(error: Exception) -> str:
 
 def _report(error: Exception, debug: bool, line: str) -> None:
     """Print the error for people: one line, or the traceback where --debug asks for it."""
-    with contextlib.suppress(OSError):  # standard error may be full, too
+    with contextlib.suppress(OSError):  # standard error may be full as well
         if debug:
             import traceback
 

@@ -16,7 +16,7 @@ from fmnist_edge.contract import LABELS, UNSURE
 from fmnist_edge.errors import UsageError
 
 # What options and arguments that take files are declared with. Click looks at nothing but the kind of what is there:
-# whoever opens the file says why it cannot be read, so that it is told in one way, and as a row where rows are printed.
+# whoever opens the file says why it cannot be read, always in the same words, and as a row where rows are printed.
 FILE: Final = click.Path(path_type=Path, readable=False)
 OUTPUT_FILE: Final = click.Path(path_type=Path, readable=False, dir_okay=False)
 FOLDER: Final = click.Path(path_type=Path, readable=False, file_okay=False)
@@ -204,7 +204,7 @@ def overwrite_option(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def is_ours(path: Path) -> bool:
-    """Tell whether this tool wrote a file: it bears a mark of ours, or is empty, so nothing can be lost."""
+    """Tell whether this tool wrote a file: one of our marks is in it. An empty file has nothing to lose."""
     try:
         with path.open("rb") as file:
             head = file.read(_PIECE)
@@ -225,8 +225,8 @@ def check_outputs(
 ) -> None:
     """Raise UsageError if writing `outputs` (files) would cost the user anything; nothing is read but their marks.
 
-    `inputs` are the files that the command reads, and folders all of whose files it reads. An output must be none of
-    them, by whatever link, and lie in none of these folders. An existing file needs `ours(path)`, or `overwrite`.
+    `inputs` are the files that the command reads, and folders all of whose files it reads. An output must not be one of
+    them, by whatever link, nor lie in one of these folders. An existing file needs `ours(path)`, or `overwrite`.
     None stands for an option that was not given.
     """
     read = [Path(path) for path in inputs if path is not None]

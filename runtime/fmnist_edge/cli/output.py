@@ -1,4 +1,4 @@
-"""How `classify` tells what it found: rows on standard output or in a file, everything for people on standard error."""
+"""What `classify` prints: rows on standard output or in a file, everything for people on standard error."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Tally:
             self.failed += 1
             self._trace(result.error)
         if result.prediction and result.prediction.first_of_several:
-            note(f"{printable(result.path)}: holds several frames; the first one was classified")
+            note(f"{printable(result.path)}: has several frames; the first one was classified")
 
     def skip(self, path: str) -> None:
         """Count a file of a folder that is not a picture."""
@@ -75,7 +75,7 @@ def counted(number: int, what: str) -> str:
 
 
 def shown_as(wanted: bool, output: Path | None) -> Show | None:
-    """Choose blocks of colour for a terminal, plain characters elsewhere; None if nobody wants to see."""
+    """Choose blocks of colour for a terminal, plain characters elsewhere; None without --show."""
     if not wanted:
         return None
     colour = wanted_color()
@@ -124,7 +124,7 @@ class RowOptions:
 
 
 def text_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
-    """Yield a line for people: `shirt.png: Shirt (87.3 %)`. Errors stand in their place among the answers."""
+    """Yield a line for people: `shirt.png: Shirt (87.3 %)`. Errors come in their place among the answers."""
     for result in results:
         if result.prediction is None:
             answer = click.style(f"error: {printable(str(result.error))}", fg="red")
