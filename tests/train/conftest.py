@@ -25,7 +25,7 @@ def run_train() -> Run:
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         words = [COMMAND, "train", *(str(argument) for argument in arguments)]
-        return subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run(words, capture_output=True, text=True, timeout=3600, check=False)
 
     return run
 

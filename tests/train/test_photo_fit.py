@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +137,7 @@ def test_an_interrupt_before_the_first_epoch_keeps_nothing_and_advises_no_resume
     os.close(follower)
     shown = b""
     try:
-        deadline = time.monotonic() + 240
         while b"loss" not in shown:
-            assert time.monotonic() < deadline
             shown += os.read(leader, 4096)
         process.send_signal(signal.SIGINT)
         while True:
@@ -148,7 +145,7 @@ def test_an_interrupt_before_the_first_epoch_keeps_nothing_and_advises_no_resume
                 shown += os.read(leader, 4096)
             except OSError:  # the other end is closed
                 break
-        process.wait(60)
+        process.wait(600)
     finally:
         process.kill()
         os.close(leader)
