@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from fmnist_edge.contract import LABELS
 from fmnist_edge.pictures import accepted_matrix, hold_out, load_squares, read_collections
 from fmnist_train.backend import keras
+from fmnist_train.photo_fit import CosineCycles
 from fmnist_train.recipes import PHOTO
 from fmnist_train.record import read_record
 from tests.train.conftest import COMMAND, Run
@@ -56,7 +57,7 @@ def test_it_writes_model_and_record_and_nothing_else(trained: Any) -> None:
     record = json.loads((output / "fmnist-photo.training.json").read_text())
     assert read_record(output / "fmnist-photo.keras") == record
     assert (record["recipe"], record["seed"]) == ("photo", 2)
-    assert (record["settings"]["epochs"], record["settings"]["batch_size"]) == (1, 16)
+    assert (record["settings"]["cycles"], record["settings"]["batch_size"]) == ([[1, 0.003]], 16)
     assert [row["pictures"] for row in record["training_data"]] == [11 * OF_EACH]
     assert set(record["history"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
 
@@ -152,3 +153,13 @@ def test_an_interrupt_before_the_first_epoch_keeps_nothing_and_advises_no_resume
     assert b"nothing was kept" in shown
     assert b"--resume" not in shown
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+def test_the_learning_rate_climbs_and_falls_once_a_cycle() -> None:
+    rate = CosineCycles([(100, 4.0), (50, 2.0)])
+    rates = np.array([float(rate(step)) for step in range(150)])
+    assert (rates[:100].argmax(), rates[100:].argmax()) == (5, 2)
+    assert rates[:100].max() == pytest.approx(4)
+    assert rates[100:].max() == pytest.approx(2)
+    assert rates[99] < 0.01 > rates[149]
+    assert np.all(np.diff(rates[5:100]) < 0)

@@ -31,8 +31,10 @@ MODEL_FILE: Final = f"{NAME}.keras"
 RECORD_FILE: Final = f"{NAME}.training.json"
 BACKUP_FOLDER: Final = f".{NAME}.backup"
 FEWEST_HELD_OUT: Final = 50  # garments: fewer set no temperature
-WARM_UP_SHARE: Final = 0.05  # of the steps, up to the peak rate; then a cosine down
-AVERAGE_SHARE: Final = 0.03  # the moving average reaches over at most this share of the steps
+WARM_UP_SHARE: Final = 0.05  # of a cycle's steps, up to its peak rate; then a cosine down
+START_DIVISOR: Final = 25.0  # a cycle begins at its peak rate divided by this
+END_SHARE: Final = 1e-3  # and ends at this share of it
+AVERAGE_SHARE: Final = 0.03  # the moving average reaches over at most this share of a cycle
 
 OnRead = Callable[[int, int], None]
 """Called while pictures are read, with how much is done and how much there is in all."""
@@ -176,19 +178,46 @@ def _epochs(batches: Batches, steps: int, epoch: Any) -> Any:
 
 
 def _optimizer(recipe: PhotoRecipe) -> Any:
-    steps = recipe.epochs * recipe.steps
-    warm_up = max(1, round(WARM_UP_SHARE * steps))
-    rate = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=recipe.learning_rate / 25,
-        warmup_target=recipe.learning_rate,
-        warmup_steps=warm_up,
-        decay_steps=max(1, steps - warm_up),
-        alpha=1e-3,
+    cycles = [(epochs * recipe.steps, rate) for epochs, rate in recipe.cycles]
+    shortest = min(steps for steps, _ in cycles)
+    momentum = min(recipe.weight_average_momentum, 1 - 1 / max(1.0, AVERAGE_SHARE * shortest))
+    optimizer = keras.optimizers.AdamW(
+        CosineCycles(cycles), weight_decay=recipe.weight_decay, use_ema=True, ema_momentum=momentum
     )
-    momentum = min(recipe.weight_average_momentum, 1 - 1 / max(1.0, AVERAGE_SHARE * steps))
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, use_ema=True, ema_momentum=momentum)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
+
+
+class CosineCycles(keras.optimizers.schedules.LearningRateSchedule):
+    """Cycles of the learning rate: each climbs to its peak in WARM_UP_SHARE of its steps, then falls as a cosine."""
+
+    def __init__(self, cycles: Sequence[tuple[int, float]]) -> None:
+        """Take the steps and the peak rate of each cycle."""
+        super().__init__()
+        self.cycles = [(steps, rate) for steps, rate in cycles]
+        self._parts = []
+        for steps, rate in self.cycles:
+            warm_up = max(1, round(WARM_UP_SHARE * steps))
+            part = keras.optimizers.schedules.CosineDecay(
+                initial_learning_rate=rate / START_DIVISOR,
+                warmup_target=rate,
+                warmup_steps=warm_up,
+                decay_steps=max(1, steps - warm_up),
+                alpha=END_SHARE,
+            )
+            self._parts.append((steps, part))
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate at a step, counted from 0 through all cycles."""
+        rate, before = self._parts[0][1](step), 0
+        for (steps, _), (_, part) in zip(self._parts, self._parts[1:], strict=False):
+            before += steps
+            rate = keras.ops.where(step >= before, part(step - before), rate)
+        return rate
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes the same schedule again."""
+        return {"cycles": self.cycles}
 
 
 class AcceptedAccuracy(keras.metrics.Mean):

@@ -131,7 +131,8 @@ class PhotoRecipe:
     """What to train the photo model with. Loss: `cnn.partial_label_loss`; optimizer: AdamW under a cosine."""
 
     name: str
-    epochs: int
+    cycles: tuple[tuple[int, float], ...]
+    """Epochs and peak learning rate of each cosine cycle (warm restarts, Loshchilov & Hutter 2017)."""
     steps: int
     """Steps an epoch: pictures are drawn, so an epoch is only where progress is noted."""
     batch_size: int
@@ -141,8 +142,6 @@ class PhotoRecipe:
     """Of the squares that pictures are kept in for augmentation, pixels."""
     layers: tuple[tuple[int, int], ...]
     """Filters and stride of each 3x3 convolution."""
-    learning_rate: float
-    """Peak of the schedule."""
     weight_decay: float
     weight_average_momentum: float
     """Moving average of the weights, taken every step."""
@@ -156,16 +155,20 @@ class PhotoRecipe:
     """Share of right answers among those that are not `unsure`, on held-out pictures: it sets `unsure_below`."""
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    @property
+    def epochs(self) -> int:
+        """Epochs of all cycles together."""
+        return sum(epochs for epochs, _ in self.cycles)
+
 
 PHOTO: Final = PhotoRecipe(
     name="photo",
-    epochs=50,
+    cycles=((50, 3e-3), (40, 1.5e-3)),
     steps=200,
     batch_size=128,
     side=64,
     canvas=80,
     layers=((24, 2), (48, 2), (48, 1), (80, 2), (80, 1), (128, 2), (128, 1)),
-    learning_rate=3e-3,
     weight_decay=0.02,
     weight_average_momentum=0.998,
     smoothing=0.03,
@@ -177,5 +180,6 @@ PHOTO: Final = PhotoRecipe(
 
 
 def named_photo_recipe(*, epochs: int | None = None, batch_size: int | None = None) -> PhotoRecipe:
-    """Return the photo model's recipe, with epochs or batch size changed where given."""
-    return replace(PHOTO, epochs=epochs or PHOTO.epochs, batch_size=batch_size or PHOTO.batch_size)
+    """Return the photo model's recipe, with its batch size or, in a single cycle, its epochs changed where given."""
+    cycles = ((epochs, PHOTO.cycles[0][1]),) if epochs else PHOTO.cycles
+    return replace(PHOTO, cycles=cycles, batch_size=batch_size or PHOTO.batch_size)
