@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fmnist_bench.backends import BACKENDS, Network, environment
+from fmnist_bench.backends import BACKENDS, Images, Network, environment
 
 os.environ.update(environment())  # before numpy is imported, whose threads cannot be changed later
 
@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def inputs(pytestconfig: pytest.Config) -> workloads.Inputs:
+def images(pytestconfig: pytest.Config) -> Images:
     folder = pytestconfig.getoption("--data")
     try:
         return workloads.test_images(folder)
@@ -47,13 +47,13 @@ def inputs(pytestconfig: pytest.Config) -> workloads.Inputs:
 
 
 @pytest.fixture(scope="session")
-def prepared(pytestconfig: pytest.Config, inputs: workloads.Inputs) -> Prepared:
+def prepared(pytestconfig: pytest.Config, images: Images) -> Prepared:
     return prepare(pytestconfig.getoption("--original"), pytestconfig.getoption("--model"))
 
 
 @pytest.fixture(scope="session")
-def pictures(inputs: workloads.Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return workloads.write_folder(inputs, tmp_path_factory.mktemp("folder"))
+def pictures(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return workloads.write_folder(images, tmp_path_factory.mktemp("folder"))
 
 
 @pytest.fixture
@@ -68,15 +68,13 @@ def model(backend: str, prepared: Prepared, pytestconfig: pytest.Config) -> Path
 
 
 @pytest.fixture
-def network(backend: str, model: Path, _opened: dict[str, Network]) -> Network:
-    if backend not in _opened:
-        _opened[backend] = BACKENDS[backend].open(model)
-    return _opened[backend]
+def network(backend: str, model: Path) -> Network:
+    return _opened(backend, model)
 
 
-@pytest.fixture(scope="session")
-def _opened() -> dict[str, Network]:
-    return {}
+@cache
+def _opened(backend: str, model: Path) -> Network:
+    return BACKENDS[backend].open(model)
 
 
 @pytest.fixture
@@ -84,7 +82,7 @@ def measure(benchmark: Any, pytestconfig: pytest.Config) -> Measure:
     """Measure a function by rounds that take turns with those of the other benchmarks of its group.
 
     The first round is pytest-benchmark's own. The others follow when all of the group are ready, one of each after
-    the other, and go into the same statistics. Round lengths follow --benchmark-max-time and --benchmark-min-rounds.
+    the other, and go into the same statistics. Their number follows --benchmark-max-time and --benchmark-min-rounds.
     """
 
     def taking_turns(run: Run, **extra_info: object) -> None:
@@ -100,16 +98,12 @@ def measure(benchmark: Any, pytestconfig: pytest.Config) -> Measure:
     return taking_turns
 
 
-def _group(item: pytest.Item | None) -> str | None:
-    mark = item.get_closest_marker("benchmark") if item else None
-    return mark.kwargs["group"] if mark else None
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Run the rounds of a group after its last benchmark."""
-    if _turns and _group(item) != _group(nextitem):
-        turns = [replace(turn) for turn in _turns]
+    groups = {mark.kwargs["group"] for one in (item, nextitem) if one for mark in one.iter_markers("benchmark")}
+    if _turns and (nextitem is None or len(groups) > 1):
+        turns = _turns.copy()
         _turns.clear()
         interleave(turns)
 

@@ -17,19 +17,16 @@ from fmnist_edge import LABELS
 if TYPE_CHECKING:
     from conftest import Measure
 
-_STARTED = [OURS, "onnxruntime-int8", "litert-int8", "openvino-int8", "numpy", "keras-predict"]
+STARTED = [OURS, "onnxruntime-int8", "litert-int8", "openvino-int8", "numpy", "keras-predict"]
 
 
 @pytest.mark.benchmark(group="cold start")
-@pytest.mark.parametrize("backend", _STARTED)
+@pytest.mark.parametrize("backend", STARTED)
 def test_cold_start(backend: str, network: Network, model: Path, pictures: Path, measure: Measure) -> None:
     png = pictures / "00000.png"
-    best = LABELS.index(network.label(png.read_bytes()))
-    command = workloads.cold_start(backend, model, png)
-    measure(
-        workloads.process(command, LABELS[best] if backend == OURS else str(best)),
-        peak_bytes=peak_bytes(command, environment()),
-    )
+    label, command = network.label(png.read_bytes()), workloads.label_once(backend, model, png)
+    expected = label if backend == OURS else str(LABELS.index(label))
+    measure(workloads.process(command, expected), peak_bytes=peak_bytes(command, environment()))
 
 
 @pytest.mark.benchmark(group="import")

@@ -20,10 +20,10 @@ from typing import Any, Final
 import numpy as np
 
 import fmnist_edge
-from fmnist_bench.backends import environment
+from fmnist_bench.backends import Images, environment
 from fmnist_bench.report import COLD, MANY, ONE, PHOTO, PNG, Table, digits, duration
 from fmnist_bench.timing import start, timed
-from fmnist_bench.workloads import PROGRAMS, Inputs, photo, png_of
+from fmnist_bench.workloads import PROGRAMS, photo, picture_file
 from fmnist_edge.errors import GateError, UsageError
 
 LIMIT: Final = 1.10  # times as long as before: what is beyond it counts as slower ...
@@ -91,14 +91,14 @@ def lower_bound(ratios: Sequence[float]) -> float:
     return sorted(ratios)[k - 1] if k else 0.0
 
 
-def compare(revision: str, inputs: Inputs, on_step: Callable[[str], None]) -> list[Verdict]:
+def compare(revision: str, images: Images, on_step: Callable[[str], None]) -> list[Verdict]:
     """Measure this checkout against a git revision of it.
 
     Raises UsageError if there is no such revision or checkout; GateError if a process of either fails.
     """
     with tempfile.TemporaryDirectory(prefix="fmnist-bench-") as scratch:
         base = _lay_out(revision, Path(scratch) / "base")
-        return compare_sides(base, Side(Path(fmnist_edge.__file__).parents[1]), inputs, Path(scratch), on_step)
+        return compare_sides(base, Side(Path(fmnist_edge.__file__).parents[1]), images, Path(scratch), on_step)
 
 
 def _lay_out(revision: str, target: Path) -> Side:
@@ -115,12 +115,12 @@ def _lay_out(revision: str, target: Path) -> Side:
 
 
 def compare_sides(
-    base: Side, head: Side, inputs: Inputs, scratch: Path, on_step: Callable[[str], None]
+    base: Side, head: Side, images: Images, scratch: Path, on_step: Callable[[str], None]
 ) -> list[Verdict]:
     """Measure two installations in PAIRS pairs of processes, ROUNDS rounds in each."""
-    png, picture = png_of(inputs.pixels[0]), photo(inputs.pixels[0], "640x480 JPEG")
+    png, picture = picture_file(images[0]), photo(images[0], "640x480 JPEG")
     files: dict[str, Any] = {"png": np.frombuffer(png, np.uint8), "photo": np.frombuffer(picture, np.uint8)}
-    np.savez(scratch / "images.npz", pixels=inputs.pixels, **files)
+    np.savez(scratch / "images.npz", pixels=images, **files)
     (scratch / "image.png").write_bytes(png)
     taken: dict[str, list[tuple[float, float]]] = {figure: [] for figure in FIGURES}
     for number in range(PAIRS):

@@ -11,18 +11,10 @@ from fmnist_edge import __version__
 
 # Flags that decide how fast these networks run (x86: SDM volume 2; arm64: the kernel's elf_hwcaps).
 _FLAGS: Final = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm", "sve", "sme")
-_PACKAGES: Final = [
-    "numpy",
-    "onnxruntime",
-    "pillow",
-    "tensorflow",
-    "keras",
-    "onnx",
-    "tf2onnx",
-    "ai-edge-litert",
-    "openvino",
-    "pytest-benchmark",
-]
+_PACKAGES: Final = (
+    *("numpy", "onnxruntime", "pillow", "tensorflow", "keras", "onnx", "tf2onnx"),
+    *("ai-edge-litert", "openvino", "pytest-benchmark"),
+)
 
 
 def load_average() -> float | None:
@@ -34,16 +26,15 @@ def machine() -> dict[str, Any]:
     """Return the CPU's name and what decides its speed, by py-cpuinfo where it is installed."""
     try:
         from cpuinfo import get_cpu_info
-    except ModuleNotFoundError:
-        known: dict[str, Any] = {}
-    else:
+
         known = get_cpu_info()
+    except ModuleNotFoundError:
+        known = {}
     return {
         "cpu": known.get("brand_raw") or platform.processor() or platform.machine(),
-        "architecture": platform.machine(),
         "instruction_sets": [flag for flag in _FLAGS if flag in known.get("flags", ())],
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
     }
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fmnist_bench.backends import BACKENDS, FORM, FP32, INT8, KERAS, LITERT_FP32, LITERT_INT8, WEIGHTS, environment
 from fmnist_bench.machine import load_average, machine, versions
@@ -58,9 +59,16 @@ class Prepared:
             raise LookupError(missing[backend.file])
         return self.folder / backend.file
 
-    def reference(self) -> Any:
-        """Return the original's probabilities of the test images, float32 [10000, 10]; None without an original."""
-        return np.load(self.folder / _REFERENCE) if self.original else None
+    def parity(self, answers: NDArray[np.float32]) -> dict[str, Any]:
+        """Compare answers to the test images, float32 [10000, 10], with the original's; {} without an original."""
+        if self.original is None:
+            return {}
+        from fmnist_convert.original import as_probabilities
+        from fmnist_convert.parity import measure_parity
+
+        if np.abs(answers.sum(axis=1) - 1).max() > 0.1:  # a Keras model that ends in logits
+            answers = as_probabilities(answers, "logits")
+        return measure_parity(answers, np.load(self.folder / _REFERENCE), load_split("test").labels).as_facts()
 
     def about(self, load_before: float | None) -> dict[str, Any]:
         """Return what a report says besides times."""
@@ -70,15 +78,9 @@ class Prepared:
                 self.file(key)
             except LookupError as error:
                 missing[backend.title] = str(error)
-        sha256, size = sha256_of(self.int8), self.int8.stat().st_size
-        return {
-            "model": {"name": self.int8.name, "bytes": size, "sha256": sha256},
-            "original": self.original and self.original.name,
-            "missing": missing,
-            "machine": machine(),
-            "versions": versions(),
-            "load": [load_before, load_average()],
-        }
+        model = {"name": self.int8.name, "bytes": self.int8.stat().st_size, "sha256": sha256_of(self.int8)}
+        loads = [load_before, load_average()]
+        return {"model": model, "missing": missing, "machine": machine(), "versions": versions(), "load": loads}
 
 
 def prepare(original: Path | None = None, model: Path | None = None) -> Prepared:
@@ -105,10 +107,9 @@ def prepare(original: Path | None = None, model: Path | None = None) -> Prepared
 def _folder(original: Path) -> Path:
     """Return the folder for an original and the converters that are installed."""
     files = sorted(original.rglob("*")) if original.is_dir() else [original]
-    key = hashlib.sha256(repr(versions()).encode())
-    for file in files:
-        key.update(file.read_bytes() if file.is_file() else b"")
-    return (user_cache() or Path(tempfile.gettempdir()) / "fmnist-edge") / "bench" / key.hexdigest()[:16]
+    content = b"".join(file.read_bytes() for file in files if file.is_file())
+    key = hashlib.sha256(repr(versions()).encode() + content).hexdigest()[:16]
+    return (user_cache() or Path(tempfile.gettempdir()) / "fmnist-edge") / "bench" / key
 
 
 def _make_apart(original: Path, folder: Path) -> None:
@@ -175,12 +176,9 @@ def _write_weights(original: Original, target: Path) -> None:
     others = {type(layer).__name__ for layer in layers} - {"Flatten", "Reshape", "Dropout", "Dense", "Softmax"}
     if others or {layer.activation.__name__ for layer in dense[:-1]} - {"relu"}:
         raise ValueError("the network is not a chain of dense layers with ReLU")
-    weights = [layer.get_weights() for layer in dense]
-    arrays = {
-        f"{name}{at}": array
-        for at, pair in enumerate(weights)
-        for name, array in zip(("kernel", "bias"), pair, strict=True)
-    }
+    arrays = {}
+    for at, layer in enumerate(dense):
+        arrays[f"kernel{at}"], arrays[f"bias{at}"] = layer.get_weights()
     arrays["bias0"] = arrays["bias0"] + offset * arrays["kernel0"].sum(axis=0)
     arrays["kernel0"] = scale * arrays["kernel0"]
     np.savez(target, **arrays)

@@ -82,7 +82,7 @@ class Results:
     def where(self) -> str:
         """Say what was measured: machine, date, and commit, with a + for what was not committed."""
         machine, commit = self.about["machine"], self.content["commit_info"]
-        sets = ", ".join(machine["instruction_sets"]) or machine["architecture"]
+        sets = ", ".join(machine["instruction_sets"]) or machine["system"]
         measured = f"commit {str(commit['id'])[:12]}{'+' if commit.get('dirty') else ''}" if commit.get("id") else ""
         parts = [f"{machine['cpu']}, {machine['cores']} cores ({sets})", self.content["datetime"][:10], measured]
         return ", ".join(part for part in parts if part)
@@ -105,9 +105,8 @@ def read_results(path: Path) -> Results:
 
 
 def page(results: Results, against: Results | None = None) -> Page:
-    """Return the report of a run; with `against` the ratios to another one come first."""
-    tables = [_ratios(results, against)] if against else []
-    tables += [_backends(results), _parity(results), _others(results), _goals(results), _everything(results)]
+    """Return the report of a run, with its ratios to another one."""
+    tables = [_backends(results), _parity(results), _goals(results), _everything(results, against)]
     about = results.about
     facts = [
         (
@@ -166,25 +165,6 @@ def _parity(results: Results) -> Table:
     return Table("Parity with the original", columns, rows, "On the 10,000 test images, probabilities among them.")
 
 
-def _others(results: Results) -> Table:
-    named = (
-        (PHOTO, "photo, {}"),
-        (FOLDER, "folder of 2,000 PNG files, {}"),
-        (IMPORT, "import {}"),
-        (CONVERSION, "convert"),
-    )
-    rows = []
-    for group, form in named:
-        for key in results.keys(group):
-            images = results.extra(group, key, "images") or (1 if group == PHOTO else math.nan)
-            name = form.format(key if group == IMPORT else _title(key))
-            seconds = results.median(group, key) or math.inf
-            rows.append(
-                [name, duration(seconds), rate(images / seconds), size(results.extra(group, key, "peak_bytes"))]
-            )
-    return Table("Photos, folders, whole processes", ("", "time", "pictures/s", "memory"), rows)
-
-
 def _goals(results: Results) -> Table:
     rows = [
         [title, digits(ratio), f"≥ {goal:g}", "yes" if ratio >= goal else "no"]
@@ -193,27 +173,26 @@ def _goals(results: Results) -> Table:
     return Table("Goals", ("", "measured", "wanted", "met"), rows, "Ratios of medians within this run.")
 
 
-def _everything(results: Results) -> Table:
+def _everything(results: Results, against: Results | None) -> Table:
+    """Return every row; with `against`, also the ratio to that run's median."""
     rows = []
     for (group, key), row in results.rows.items():
-        stats, ours = row["stats"], results.median(group)
-        times = [duration(stats[name]) for name in ("median", "iqr", "min")]
-        ratio = digits(stats["median"] / ours) if ours else ""
-        rows.append([f"{group}: {_title(key)}", *times, f"{stats['rounds']} × {stats['iterations']:,}", ratio])
-    note = "IQR: interquartile range of the rounds. Ratio: the median in that of fmnist-edge int8."
-    return Table("All rows", ("", "median", "IQR", "least", "rounds × calls", "ratio"), rows, note)
-
-
-def _ratios(results: Results, against: Results) -> Table:
-    rows = []
-    for group, key in results.rows:
-        now, before = results.median(group, key), against.median(group, key)
-        if now and before:
-            rows.append([f"{group}: {_title(key)}", duration(before), duration(now), digits(now / before)])
-    note = "Two runs at two times: only a large ratio says something. --against REVISION measures in turns."
-    if against.about["machine"]["cpu"] != results.about["machine"]["cpu"]:
-        note = f"Of another machine ({against.where()}): these ratios say nothing of a change."
-    return Table("Against the earlier run", ("", "before", "now", "ratio"), rows, note)
+        stats, extra = row["stats"], row["extra_info"]
+        images = extra.get("images") or (1 if group in (ONE, PNG, PHOTO) else math.nan)
+        times = [
+            duration(stats["median"]),
+            f"{100 * stats['iqr'] / stats['median']:.0f}\u00a0%",
+            f"{stats['rounds']:,}",
+        ]
+        then = against.median(group, key) if against else None
+        ratio = [digits(stats["median"] / then) if then else "-"] if against else []
+        name = f"{group}: {key if group == IMPORT else _title(key)}"
+        rows.append([name, *times, rate(images / stats["median"]), size(extra.get("peak_bytes")), *ratio])
+    columns = ("", "median", "spread", "rounds", "images/s", "memory", *(["ratio"] if against else []))
+    note = "Spread: the interquartile range of the rounds in the median."
+    if against:
+        note += f" Ratio: to the run of {against.where()}; of two runs at two times only a large one says something."
+    return Table("All rows", columns, rows, note)
 
 
 def _title(key: str) -> str:
@@ -221,9 +200,9 @@ def _title(key: str) -> str:
 
 
 def text(shown: Page) -> str:
-    """Return what a person at a terminal wants to see, in at most 100 columns: all but the table of all rows."""
-    tables = [_aligned(table) for table in shown.tables if table.title != "All rows"]
-    return "\n\n".join(part for part in [shown.subtitle, shown.warning, *tables] if part).replace("\u00a0", " ") + "\n"
+    """Return the tables as a terminal shows them, in at most 100 columns."""
+    parts = [shown.subtitle, shown.warning, *map(_aligned, shown.tables)]
+    return "\n\n".join(part for part in parts if part).replace("\u00a0", " ") + "\n"
 
 
 def _aligned(table: Table) -> str:

@@ -20,11 +20,10 @@ ROUND_SECONDS: Final = 0.03
 
 @dataclass(frozen=True)
 class Turn:
-    """A function that takes turns with others."""
+    """A function that takes turns with others, `iterations` calls in each of its `rounds`."""
 
     run: Run
     iterations: int
-    """Calls in a round."""
     rounds: int
     record: Callable[[float], object]
     """Takes the seconds of a round, all its iterations together."""
@@ -85,9 +84,8 @@ def peak_bytes(command: Sequence[str], variables: Mapping[str, str]) -> int | No
     """Return the largest resident memory of a command; None on Windows, which does not tell it."""
     if sys.platform == "win32":
         return None
-    return int(start([sys.executable, "-I", "-S", "-c", _PEAK, *command], variables)) * (
-        1 if sys.platform == "darwin" else 1024
-    )
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * int(start([sys.executable, "-I", "-S", "-c", _PEAK, *command], variables))
 
 
 def stats_of(data: Sequence[float], iterations: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import io
 import itertools
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,7 +14,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from fmnist_bench.backends import OURS, Network, environment
+from fmnist_bench.backends import OURS, Images, Network, environment
 from fmnist_bench.timing import Run, start
 from fmnist_edge.dataset import load_split
 from fmnist_edge.errors import DataError, GateError
@@ -32,36 +31,24 @@ PHOTOS: Final = {
 _DIFFERENT: Final = 500  # images that take turns, so that no run meets the same one soon again
 
 
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    """The 10,000 test images of Fashion-MNIST, or what stands for them."""
+def test_images(folder: Path | None = None, *, draw: bool = False) -> Images:
+    """Return the dataset's test images, uint8 [10000, 28, 28]; with `draw`, blocks of noise where it is not at hand.
 
-    pixels: NDArray[np.uint8]
-    """uint8 [10000, 28, 28]."""
-    labels: NDArray[np.uint8] | None
-    """uint8 [10000]; None for images that are drawn."""
-
-
-def test_images(folder: Path | None = None, *, draw: bool = False) -> Inputs:
-    """Return the dataset's test images; with `draw`, blocks of noise where there is no dataset. Raises DataError."""
+    Raises DataError.
+    """
     try:
-        split = load_split("test", folder)
-        return Inputs(split.images, split.labels)
+        return load_split("test", folder).images
     except DataError:
         if not draw or folder is not None:
             raise
     noise = np.random.default_rng(0).integers(0, 256, (10_000, 7, 7), np.uint8)
-    return Inputs(noise.repeat(4, axis=1).repeat(4, axis=2), None)
+    return noise.repeat(4, axis=1).repeat(4, axis=2)
 
 
-def png_of(image: NDArray[np.uint8]) -> bytes:
-    """Return an image as a PNG file, as Pillow writes it."""
-    return _file(PIL.Image.fromarray(image), "PNG")
-
-
-def _file(picture: PIL.Image.Image, form: str) -> bytes:
+def picture_file(pixels: NDArray[np.uint8], form: str = "PNG") -> bytes:
+    """Return an array as an image file, as Pillow writes it."""
     content = io.BytesIO()
-    picture.save(content, form)
+    PIL.Image.fromarray(pixels).save(content, form)
     return content.getvalue()
 
 
@@ -72,29 +59,29 @@ def photo(image: NDArray[np.uint8], form: str) -> bytes:
     tile = np.random.default_rng(0).normal(0, 4, (min(height, 500), min(width, 500), 3))
     noise = np.tile(tile, (-(-height // len(tile)), -(-width // tile.shape[1]), 1))[:height, :width]
     colours = np.asarray(garment)[..., None] * np.array([1.0, 0.95, 0.9]) + noise
-    return _file(PIL.Image.fromarray(colours.clip(0, 255).astype(np.uint8)), kind)
+    return picture_file(colours.clip(0, 255).astype(np.uint8), kind)
 
 
-def one_image(network: Network, inputs: Inputs) -> Run:
+def one_image(network: Network, images: Images) -> Run:
     """The model alone, for one image after the other; not the scaling to its input."""
-    following = itertools.cycle([network.prepare(image[None]) for image in inputs.pixels[:_DIFFERENT]]).__next__
+    following = itertools.cycle([network.prepare(image[None]) for image in images[:_DIFFERENT]]).__next__
     return lambda: network.run(following())
 
 
-def png_to_label(network: Network, inputs: Inputs) -> Run:
+def png_to_label(network: Network, images: Images) -> Run:
     """From the bytes of a PNG file of 28x28 pixels to the label."""
-    following = itertools.cycle([png_of(image) for image in inputs.pixels[:_DIFFERENT]]).__next__
+    following = itertools.cycle([picture_file(image) for image in images[:_DIFFERENT]]).__next__
     return lambda: network.label(following())
 
 
-def photo_to_label(network: Network, inputs: Inputs, form: str) -> Run:
+def photo_to_label(network: Network, images: Images, form: str) -> Run:
     """From the bytes of a photo to the label."""
-    return partial(network.label, photo(inputs.pixels[0], form))
+    return partial(network.label, photo(images[0], form))
 
 
-def ten_thousand(network: Network, inputs: Inputs) -> Run:
+def ten_thousand(network: Network, images: Images) -> Run:
     """All test images at once, the model alone; not the scaling."""
-    return partial(network.run_many, network.prepare(inputs.pixels))
+    return partial(network.run_many, network.prepare(images))
 
 
 def process(command: Sequence[str], expected: str = "") -> Run:
@@ -116,23 +103,19 @@ def fmnist_edge(*arguments: object) -> list[str]:
     return [*way, *map(str, arguments)]
 
 
-def cold_start(backend: str, model: Path, png: Path) -> list[str]:
-    """Return the command that prints the class of a PNG file: for ours the command line, else the shortest program."""
+def label_once(backend: str, *paths: Path) -> list[str]:
+    """Return the command that prints the class of MODEL, PNG: for ours the command line, else the shortest program.
+
+    Of "pillow-folder", FOLDER: the command that only decodes every file.
+    """
     if backend == OURS:
-        return fmnist_edge("classify", "--model", model, png)
-    return [sys.executable, str(PROGRAMS / "label.py"), backend, str(model), str(png)]
+        return fmnist_edge("classify", "--model", *paths)
+    return [sys.executable, str(PROGRAMS / "label.py"), backend, *map(str, paths)]
 
 
-def folder(backend: str, pictures: Path) -> list[str]:
-    """Return the command that reads every file of a folder: with ours to its label, with Pillow to an array."""
-    if backend == OURS:
-        return fmnist_edge("classify", "-r", pictures)
-    return [sys.executable, str(PROGRAMS / "label.py"), "pillow-folder", str(pictures)]
-
-
-def write_folder(inputs: Inputs, target: Path) -> Path:
+def write_folder(images: Images, target: Path) -> Path:
     """Write FOLDER_FILES test images as PNG files."""
     target.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(inputs.pixels[:FOLDER_FILES]):
-        (target / f"{number:05}.png").write_bytes(png_of(image))
+    for number, image in enumerate(images[:FOLDER_FILES]):
+        (target / f"{number:05}.png").write_bytes(picture_file(image))
     return target
