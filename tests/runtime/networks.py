@@ -84,3 +84,29 @@ def shaped(*shape: float, operator: str = "Reshape", of: str = "e") -> Any:
 def always_two() -> Any:
     """A network that gives two answers, however many images there are."""
     return shaped(2, 10, operator="Expand", of="tenth")
+
+
+def photo_model(*, seen: str = "grey", outputs: tuple[str, ...] = ("probabilities", "saw")) -> Any:
+    """A photo model that gives a tenth to each class and saw what is bright; `seen` names what it returns as saw."""
+    node = onnx.helper.make_node
+    nodes = [
+        node("Cast", ["photo"], ["f"], to=1),
+        node("ReduceMean", ["f"], ["mean"], axes=[2], keepdims=0),
+        node("Div", ["mean", "white"], ["grey"]),
+        node("Slice", ["grey", "nothing", "nothing"], ["empty"]),
+        node("Expand", ["tenth", "ten"], ["probabilities"]),
+        node("Identity", [seen], ["saw"]),
+    ]
+    shapes = {"probabilities": [1, 10], "saw": ["rows", "columns"]}
+    graph = onnx.helper.make_graph(
+        nodes,
+        "photo",
+        [onnx.helper.make_tensor_value_info("photo", onnx.TensorProto.UINT8, ["height", "width", 3])],
+        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shapes[name]) for name in outputs],
+        [*CONSTANTS, constant("white", np.float32(255)), constant("nothing", np.int64([0, 0]))],
+    )
+    model = onnx.helper.make_model(graph, ir_version=7, opset_imports=[onnx.helper.make_opsetid("", 13)])
+    for key, value in (("labels", json.dumps(list(LABELS))), ("unsure_below", "0.5")):
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    return model

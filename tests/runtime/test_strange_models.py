@@ -24,6 +24,7 @@ from tests.runtime.networks import (  # noqa: E402 (needs onnx)
     model_of,
     nodes_with,
     outside,
+    photo_model,
     shaped,
     subgraph,
 )
@@ -243,6 +244,20 @@ def test_answers_that_are_no_probabilities_are_refused(tmp_path: Path, operator:
 
 def test_another_number_of_answers_than_of_images_is_refused(tmp_path: Path) -> None:
     assert "it answers with (1, 20)" in refusal(saved(tmp_path, shaped(1, 20)))
+
+
+def test_a_photo_model_of_ones_own_is_used(tmp_path: Path) -> None:
+    photo = np.zeros((200, 100, 3), np.uint8)
+    photo[:100] = 255
+    prediction = Classifier(saved(tmp_path, photo_model())).classify(photo)
+    assert (prediction.label, prediction.unsure_below, prediction.model) == ("unsure", 0.5, "stranger.onnx")
+    assert prediction.saw is not None
+    assert np.array_equal(prediction.saw, photo[..., 0] / np.float32(255))
+
+
+def test_a_photo_model_that_does_not_say_what_it_saw_is_refused(tmp_path: Path) -> None:
+    assert "its map of what it saw is (0, 0)" in refusal(saved(tmp_path, photo_model(seen="empty")))
+    assert "without [('saw'" in refusal(saved(tmp_path, photo_model(outputs=("probabilities",))))
 
 
 def test_a_network_that_answers_two_images_but_not_more_is_an_error_when_it_is_run(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import PIL.Image
 
 from tests.runtime import png_suite
 from tests.runtime.jpeg_bombs import flat_jpeg
-from tests.runtime.pictures import encoded, garment
+from tests.runtime.pictures import encoded, garment, heic
 
 SAMPLES: Final = Path(__file__).parents[3] / "samples"
 LARGEST: Final = 1 << 15  # bytes of a seed, and of what is made of it
@@ -38,6 +38,7 @@ def image_seeds() -> Iterator[bytes]:
     for form in ("JPEG", "PNG", "WEBP", "TIFF"):
         yield from _encoded(picture.convert("RGB"), form, exif=exif.tobytes())
     yield from _encoded(picture.convert("RGB"), "JPEG", progressive=True)
+    yield from (heic(picture.convert(mode), quality=quality) for mode in ("L", "RGB", "RGBA") for quality in (10, 90))
     yield from (flat_jpeg(40, 30, interleaved=interleaved) for interleaved in (True, False))
     yield from (b"P3 2 2 255 1 2 3 4 5 6 7 8 9 10 11 12", b"P1 2 2 1 0 0 1", b"\0\0\0\x18ftypheic", b"<svg/>", b"")
 
