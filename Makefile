@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/
 INSTALL := $(RUN)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test stress fuzz fuzz-quick bench bench-quick bench-against bench-readme lint format models photo-vectors samples photo-figure page-figure figures constraints wheel clean
+.PHONY: help demo test stress fuzz fuzz-quick bench bench-quick bench-against bench-readme lint format models photo-vectors samples photo-report page-figure figures constraints wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-24s %s\n", $$1, $$2}'
@@ -117,15 +117,22 @@ convert-photo-model: $(VENV)/.dev  ## convert the committed photo model again
 samples: $(VENV)/.dev  ## draw the sample images again from the dataset
 	$(RUN)python samples/make_samples.py
 
-photo-figure: $(VENV)/.dev  ## draw the README's first picture again
-	@rm -rf build/figure && $(RUN)fmnist-edge classify samples/photos/t-shirt-1.jpg --explain build/figure
-	@mkdir -p docs/figures && cp build/figure/t-shirt-1.explained.png docs/figures/photo-input.png
+photo-report: $(VENV)/.dev  ## measure the photo model on the validation pictures of $$FMNIST_PHOTOS and $$FMNIST_PICTURES, and write the pages' table
+	$(RUN)fmnist-edge evaluate --pictures "$$FMNIST_PHOTOS" $$(echo "$$FMNIST_PICTURES" | tr : '\n' | sed '/./s/^/--pictures /') \
+	  --enlarged --format json --output docs/photos.json
+	$(RUN)python -m fmnist_bench.evaluation_formats docs/photos.json README.md docs/photos.md
 
 page-figure: $(VENV)/.dev build/npm/.installed  ## take the picture of the deploy kit's web page again (needs chromium and npm)
 	bash docs/make_page_figure.sh $(RUN)
 
-figures: photo-figure  ## draw the pictures of the README and docs/tour.md again
-	bash docs/make_figures.sh $(RUN)fmnist-edge
+PLOT := $(RUN)fmnist-edge plot
+FIGURE := shirt-1
+figures: $(VENV)/.dev  ## draw the pictures of the README and the docs again
+	$(PLOT) samples --index 20000 --dpi 80 -o docs/figures/samples.png
+	$(PLOT) predictions --count 15 --dpi 80 -o docs/figures/predictions.png
+	$(PLOT) confusion --dpi 80 -o docs/figures/confusion.png
+	@rm -rf build/figure && $(RUN)fmnist-edge classify samples/photos/$(FIGURE).jpg --explain build/figure
+	cp build/figure/$(FIGURE).explained.png docs/figures/explained.png
 
 wheel: $(VENV)/.dev  ## build the wheel into dist/
 	$(RUN)python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -68,7 +68,7 @@ class Prepared:
 
         if np.abs(answers.sum(axis=1) - 1).max() > 0.1:  # a Keras model that ends in logits
             answers = as_probabilities(answers, "logits")
-        return measure_parity(answers, np.load(self.folder / _REFERENCE), load_split("test").labels).as_facts()
+        return measure_parity(answers, np.load(self.folder / _REFERENCE), load_split("test").labels).figures()
 
     def about(self, load_before: float | None) -> dict[str, Any]:
         """Return what a report says besides times."""
