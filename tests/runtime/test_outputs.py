@@ -66,6 +66,14 @@ def test_an_output_that_would_cost_the_user_something_is_refused_before_anything
     assert content(pictures.parent) == before
 
 
+@pytest.mark.skipif(os.name == "nt", reason="redirects as a POSIX shell does")
+def test_rows_that_are_appended_to_a_file_in_the_watched_folder_are_refused(pictures: Path) -> None:
+    command = f"exec '{SCRIPT}' classify --watch pictures >> pictures/rows.txt"
+    run = subprocess.run(["sh", "-c", command], capture_output=True, cwd=pictures.parent, timeout=60)
+    assert (run.returncode, (pictures / "rows.txt").read_bytes()) == (2, b"")
+    assert b"outside it" in run.stderr
+
+
 def test_overwrite_replaces_a_file_of_somebodys_own(pictures: Path) -> None:
     arguments = (f"pictures/{SAMPLES[0].name}", "--output", "notes.txt", "--overwrite")
     assert classify(*arguments, cwd=pictures.parent).returncode == 0
@@ -77,7 +85,10 @@ def test_what_the_command_wrote_itself_is_replaced_without_asking(form: str, pic
     arguments = ("-r", "pictures", "--format", form, "--output", "rows", "--explain", "seen")
     for _ in range(2):
         assert classify(*arguments, cwd=pictures.parent).returncode == 0
-    assert {path.name for path in (pictures.parent / "seen").iterdir()} == {sample.name for sample in SAMPLES}
+        assert classify("missing.png", "--format", form, "--output", "faults", cwd=pictures.parent).returncode == 1
+    assert {path.name for path in (pictures.parent / "seen").iterdir()} == {
+        f"{sample.stem}.explained.png" for sample in SAMPLES
+    }
 
 
 def test_a_list_that_names_a_picture_in_the_folder_of_explanations_does_not_cost_it(pictures: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -234,6 +236,7 @@ class ClassifyRequest:
             raise click.UsageError("--watch never ends, and neither would a list; take --format jsonl.")
         if self.workers > 1:
             raise click.UsageError("--workers has no effect with --watch.")
+        self._check_redirection()
 
     def _check_inputs(self) -> None:
         if self.state is not None or self.settle is not None:
@@ -248,6 +251,18 @@ class ClassifyRequest:
             raise click.UsageError("--workers has no effect: there is one input only.")
         if self.workers > 1 and self.explanations:
             raise click.UsageError("--explain draws in one process: leave --workers out.")
+
+    def _check_redirection(self) -> None:
+        """Raise UsageError if standard output is a file in the watched folder: every row would be a change there."""
+        from fmnist_edge.batch import walk
+
+        rows = os.fstat(sys.stdout.fileno())
+        for found in walk(str(self.watched), deep=self.recursive) if stat.S_ISREG(rows.st_mode) else ():
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.stat(found.path), rows):  # noqa: PTH116
+                    raise click.UsageError(
+                        f"{found.path} is in the watched folder: append the rows to a file outside it."
+                    )
 
     def _check_outputs(self) -> None:
         """Raise UsageError, before anything is read, if an output is an input or a file of somebody's own."""

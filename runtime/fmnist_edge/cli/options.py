@@ -177,6 +177,7 @@ _PIECE: Final = 1 << 16  # bytes read from either end of a file; every mark is i
 _LABELS: Final = b"|".join(re.escape(label.encode()) for label in (*LABELS, UNSURE))
 _ROWS: Final = (  # what `classify` and `evaluate` print: text, JSON, CSV
     rb"(?m)^[^\n]*: (?:\x1b\[\S*?m)?(?:" + _LABELS + rb")[^\n]* \(\d+\.\d %\)",
+    rb"(?m)^[^\n]*: (?:\x1b\[\S*?m)?error: (?:no such file|the file is|not an image|damaged or |cannot |is a )",
     rb"\A\[?\s*\{\"path\": ",
     rb"\A\[\]\s*\Z",
     rb"\A(?:path,label,index,confidence|section,row,figure,value)",
@@ -259,7 +260,8 @@ def check_output_folder(
             raise UsageError(f"{path} lies in {folder}, where results would be written; name another folder for them")
     foreign = next((path for path in _files_in(folder) if not ours(path)), None) if not overwrite else None
     if foreign is not None:
-        raise UsageError(f"{foreign} was not written by this tool; name another folder, or add --overwrite")
+        others = f"files that this tool did not write ({foreign.name})"
+        raise UsageError(f"{folder} has {others}; name another folder, or add --overwrite")
 
 
 def _refuse_input(output: Path, inputs: list[Path]) -> None:
