@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmnist_edge import Classifier, ImageError
-from fmnist_edge import batch as bulk
+from fmnist_edge import Classifier, ImageError, batch
 from fmnist_edge.batch import Result, classify_all
 from fmnist_edge.classifier import Prediction
 from fmnist_edge.images import load_image
@@ -47,9 +46,9 @@ def alone(classifier: Classifier, path: str) -> tuple[str, bytes | str]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(INPUTS), max_size=40), st.sampled_from([1, 2, 7, 256]), st.sampled_from([1, 2]))
-def test_answers_are_the_same_to_the_bit_alone_batched_or_threaded(paths: list[str], batch: int, threads: int) -> None:
+def test_answers_are_the_same_to_the_bit_alone_batched_or_threaded(paths: list[str], size: int, threads: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bulk, "BATCH", batch)
+        patch.setattr(batch, "BATCH", size)
         together = facts(list(classify_all(CLASSIFIERS[threads - 1], paths)))
     assert together == [alone(CLASSIFIERS[0], path) for path in paths]
 
@@ -85,13 +84,13 @@ def test_an_endless_list_of_inputs_is_read_no_further_than_a_batch_ahead(classif
 
     answers = list(itertools.islice(classify_all(classifier, endless()), 1000))
     assert len(answers) == 1000
-    assert next(taken) <= 1000 + bulk.BATCH
+    assert next(taken) <= 1000 + batch.BATCH
 
 
 def test_a_batch_is_run_before_it_is_full_when_inputs_are_slow(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "BATCH_SECONDS", 0)
+    monkeypatch.setattr(batch, "BATCH_SECONDS", 0)
     taken: list[str] = []
 
     def slow() -> itertools.chain[str]:
