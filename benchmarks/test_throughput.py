@@ -24,8 +24,8 @@ def test_ten_thousand(
 ) -> None:
     """Their answers, against the original's, are the parity that is printed beside the speed."""
     run = workloads.ten_thousand(network, images)
-    parity = prepared.parity(np.array(run()))
-    measure(run, images=len(images), bytes=model.stat().st_size, **parity)
+    extra = {"images": len(images), "bytes": model.stat().st_size} | prepared.parity(np.array(run()))
+    measure(run, **extra)
 
 
 @pytest.mark.benchmark(group="a folder of 2,000 PNG files")
