@@ -1,1 +1,0 @@
-"""What runs on the devices themselves: programs that need nothing of this project."""
