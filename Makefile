@@ -22,17 +22,14 @@ test: $(VENV)/.dev  ## install everything, get the dataset, run all tests
 	@echo "== tests"
 	@$(RUN)python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
-.PHONY: devices devices-quick devices-page
-devices: $(VENV)/.dev  ## run the models on every device: docs/devices.md (options: DEVICES="--only arm --allow-missing")
+.PHONY: devices devices-quick
+devices: $(VENV)/.dev  ## run the models on every device and write the table of docs/deploy.md (DEVICES="--only arm" for some)
 	@$(RUN)fmnist-edge data fetch
-	@$(RUN)python -m fmnist_bench.devices $(DEVICES)
+	@$(RUN)python -m fmnist_bench.devices $(or $(DEVICES),--allow-missing --page docs/deploy.md)
 
-devices-quick: $(VENV)/.dev  ## run the fast rows of the device matrix, under four minutes
+devices-quick: $(VENV)/.dev  ## run the fast rows of the device matrix (two minutes)
 	@$(RUN)fmnist-edge data fetch
 	@$(RUN)python -m fmnist_bench.devices --quick $(DEVICES)
-
-devices-page: $(VENV)/.dev  ## write docs/devices.md from the last run of `make devices`
-	@$(RUN)python -m fmnist_bench.devices.page
 
 stress: $(VENV)/.dev build/npm/.installed  ## run the long tests: load, kills, memory, some in a real browser and in Node (needs chromium and npm), and `make lake`
 	@$(RUN)python -m pytest -m stress

@@ -19,8 +19,7 @@ from fmnist_edge.dataset import load_split
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 
 EARLY, STRESS = 2_000, 1_000  # test images, then images of stress, then the other test images
-PICTURES: Final = 200
-SAMPLES: Final = Path(__file__).parents[3] / "samples"
+PICTURES, SAMPLES = 200, Path(__file__).parents[3] / "samples"
 # How far a probability may be off: where integers are computed; in float, where an activation halfway between two
 # integers may be rounded the other way (0.0006 for one such step); and of the photo model.
 LIMITS: Final = {"integers": 1e-6, "floats": 0.002, "pictures": 0.01}

@@ -29,13 +29,9 @@ static void hide(unsigned leaf, unsigned subleaf, unsigned *eax, unsigned *ebx, 
 }
 
 static void on_fault(int number, siginfo_t *info, void *context) {
-    (void)info;
     greg_t *r = ((ucontext_t *)context)->uc_mcontext.gregs;
     const unsigned char *code = (const unsigned char *)r[REG_RIP];
-    if (code[0] != 0x0f || code[1] != 0xa2) {  // not CPUID: a crash like any other
-        signal(number, SIG_DFL);
-        return;
-    }
+    if (code[0] != 0x0f || code[1] != 0xa2) { signal(number, SIG_DFL); return; }  // not CPUID: a crash like any other
     unsigned leaf = r[REG_RAX], subleaf = r[REG_RCX], eax, ebx, ecx, edx;
     syscall(SYS_arch_prctl, ARCH_SET_CPUID, 1);
     __asm__ volatile("cpuid" : "=a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx) : "a"(leaf), "c"(subleaf));

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import platform
 import re
@@ -19,7 +18,7 @@ from typing import Final
 HERE: Final = Path(__file__).parent
 TOOLS: Final = Path("build/devices/tools").absolute()
 PROGRAM: Final = str(HERE / "program.py")
-MASK_REFUSED: Final = 99  # exit code of cpuid_mask.c where the kernel or the CPU cannot fault on CPUID
+PIP: Final = ("-m", "pip", "install", "-q", "--only-binary=:all:")
 NPM: Final = {"web": ("onnxruntime-web@1.30.0", "playwright-core@1.65.1"), "node": ("onnxruntime-node@1.30.0",)}
 ARM_PACKAGES: Final = (
     *("python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "libc6", "libgcc-s1", "libstdc++6"),
@@ -34,7 +33,7 @@ ARM_CPUS: Final = {
 
 
 class NotAvailableError(Exception):
-    """A device cannot be had on this machine; the message says why and what would help."""
+    """This machine does not have a device; the message says why and what would help."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Command:
 
 
 Method = Callable[[], Command]
-"""Installs what it needs and returns the command; raises NotAvailableError where it cannot be had on this machine."""
+"""Installs what it needs and returns the command; raises NotAvailableError where this machine lacks it."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,7 @@ class Device:
     name: str
     examples: str  # hardware or software of this kind
     methods: tuple[Method, ...]  # ways to have it, the best first
-    features: Mapping[str, bool] = field(
-        default_factory=dict
-    )  # what a library must see there, or not: the right kernels
+    features: Mapping[str, bool] = field(default_factory=dict)  # of the CPU: what a library must see there, or not
     fault: str | None = None  # a faulty model whose wrong answers this device must show
     photo: bool = True  # whether it can run the photo model, which needs opset 18
     floats: bool = False  # whether it computes the classifier in float: equal labels, close probabilities
@@ -80,15 +77,15 @@ def masked(level: str, needs: str) -> Command:
     library = TOOLS / "cpuid_mask.so"
     run([program("cc", "gcc", "libc6-dev"), "-O1", "-shared", "-fPIC", "-o", str(library), str(HERE / "cpuid_mask.c")])
     environment = {"LD_PRELOAD": str(library), "CPUID_MASK": level}
-    if subprocess.run(["/bin/true"], env=environment, capture_output=True).returncode == MASK_REFUSED:
+    if subprocess.run(["/bin/true"], env=environment, capture_output=True).returncode == 99:  # as cpuid_mask.c has it
         raise NotAvailableError("the kernel refuses CPUID faulting here (arch_prctl ARCH_SET_CPUID)")
     return Command((sys.executable, PROGRAM), "newer instructions hidden from CPUID", environment)
 
 
 def emulated(cpu: str) -> Command:
     """Emulate an older x86 CPU with qemu."""
-    if platform.machine() != "x86_64" or sys.platform != "linux":
-        raise NotAvailableError("needs a Linux x86-64 machine, whose Python qemu can run")
+    if platform.machine() != "x86_64":
+        raise NotAvailableError("needs an x86-64 machine, whose Python qemu can run")
     qemu = program("qemu-x86_64-static", "qemu-user-static")
     environment = {"OPENBLAS_CORETYPE": cpu}  # on some hosts it takes the wrong kernels, and crashes
     return Command((qemu, "-cpu", cpu, sys.executable, PROGRAM), f"qemu-user -cpu {cpu}", environment, slow=True)
@@ -98,20 +95,12 @@ def arm64(cpu: str) -> Command:
     """Emulate an Arm CPU: Debian's arm64 Python, and the wheels that a Raspberry Pi would install."""
     qemu, folder = program("qemu-aarch64-static", "qemu-user-static"), TOOLS / "arm64"
     root = once(folder / "root", _unpack_arm_python)
-    site = once(folder / f"site-{version('onnxruntime')}-{version('numpy')}", _unpack_arm_wheels)
+    site = once(folder / f"site-{version('onnxruntime')}-{version('numpy')}", _install_arm_wheels)
     # onnxruntime reads the CPU's name here when it is imported, and crashes on the host's x86 one.
-    (folder / "root" / "proc").mkdir(exist_ok=True)
     part, features = ARM_CPUS[cpu]
-    lines = (
-        "processor: 0",
-        f"Features: {features}",
-        "CPU implementer: 0x41",
-        "CPU architecture: 8",
-        "CPU variant: 0x0",
-    )
-    cpuinfo = "\n".join((*lines, f"CPU part: {part}", "CPU revision: 4", "")).replace(": ", "\t: ")
-    (folder / "root" / "proc" / "cpuinfo").write_text(cpuinfo)
-    site = folder / f"site-{version('onnxruntime')}-{version('numpy')}"
+    identity = f"CPU implementer: 0x41\nCPU architecture: 8\nCPU variant: 0x0\nCPU part: {part}\nCPU revision: 4\n"
+    (root / "proc").mkdir(exist_ok=True)
+    (root / "proc" / "cpuinfo").write_text(f"processor: 0\nFeatures: {features}\n{identity}".replace(": ", "\t: "))
     environment = {"PYTHONHOME": "/usr", "PYTHONPATH": str(site), "OPENBLAS_NUM_THREADS": "1"}
     line = (qemu, "-cpu", cpu, "-L", str(root), "-E", "LD_LIBRARY_PATH=/usr/lib/aarch64-linux-gnu")
     return Command((*line, f"{root}/usr/bin/python3.11", PROGRAM), f"qemu-user -cpu {cpu}", environment, slow=True)
@@ -119,32 +108,23 @@ def arm64(cpu: str) -> Command:
 
 def _unpack_arm_python(root: Path) -> None:
     """Fetch Debian's arm64 packages with apt's own checks, in a private state folder, and unpack them into `root`."""
-    if not shutil.which("apt-get"):
-        raise NotAvailableError("needs Debian 12's apt-get, for the arm64 Python")
     apt = root.parent / "apt"
-    for folder in ("state/lists/partial", "cache/archives/partial", "debs"):
-        (apt / folder).mkdir(parents=True, exist_ok=True)
+    for name in ("state/lists/partial", "cache/archives/partial", "debs"):
+        (apt / name).mkdir(parents=True, exist_ok=True)
     (apt / "status").touch()
-    settings = [f"Dir::State={apt}/state", f"Dir::State::status={apt}/status", f"Dir::Cache={apt}/cache"]
-    settings += ["APT::Architecture=arm64", "APT::Architectures::=arm64", "APT::Sandbox::User=root"]
-    options = [argument for setting in settings for argument in ("-o", setting)]
+    options = [f"-oDir::State={apt}/state", f"-oDir::State::status={apt}/status", f"-oDir::Cache={apt}/cache"]
+    options += ["-oAPT::Architecture=arm64", "-oAPT::Architectures::=arm64", "-oAPT::Sandbox::User=root"]
     run(["apt-get", *options, "update", "-qq"])
     run(["apt-get", *options, "download", "-qq", *ARM_PACKAGES], folder=apt / "debs")
     for package in sorted((apt / "debs").glob("*.deb")):
         run(["dpkg", "-x", str(package), str(root)])
 
 
-def _unpack_arm_wheels(site: Path) -> None:
-    """Fetch the arm64 wheels of this environment's own versions and unpack them into `site`."""
-    wanted = [f"{name}=={version(name)}" for name in ("numpy", "onnxruntime")]
+def _install_arm_wheels(site: Path) -> None:
+    """Install the arm64 wheels of this environment's own versions into `site`."""
     tags = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64")
-    platforms = [argument for tag in tags for argument in ("--platform", tag)]
-    python = ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"]
-    wheels = site.with_name(f"{site.name}-wheels")
-    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
-    run([*pip, *platforms, *python, "-d", str(wheels), *wanted])
-    for wheel in sorted(wheels.glob("*.whl")):
-        run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(site)])
+    pip = [*PIP, "--no-deps", "--target", str(site), "--python-version", "3.11", *(f"--platform={tag}" for tag in tags)]
+    run([sys.executable, *pip, *(f"{name}=={version(name)}" for name in ("numpy", "onnxruntime"))])
 
 
 def old_runtime(release: str, pythons: tuple[str, ...]) -> Command:
@@ -156,26 +136,21 @@ def old_runtime(release: str, pythons: tuple[str, ...]) -> Command:
     def install(folder: Path) -> None:
         run([interpreter, "-m", "venv", "--clear", str(folder)])
         # Wheels before onnxruntime 1.19 were compiled against numpy 1.
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "--only-binary=:all:"]
-        run([*pip, f"onnxruntime=={release}", "numpy<2"])
+        run([str(folder / "bin" / "python"), *PIP, f"onnxruntime=={release}", "numpy<2"])
 
-    key = hashlib.sha256(f"{interpreter} {release}".encode()).hexdigest()[:12]
-    return Command((str(once(TOOLS / f"venv-{key}", install) / "bin" / "python"), PROGRAM), "as it is")
+    return Command((str(once(TOOLS / f"onnxruntime-{release}", install) / "bin" / "python"), PROGRAM), "as it is")
 
 
 def find_python(name: str) -> str | None:
-    """Return an interpreter of a version like "3.9" from the path or from pyenv, if it runs."""
+    """Return an interpreter of a version like "3.9" from pyenv or from the path."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    candidates = [shutil.which(f"python{name}"), *map(str, sorted(pyenv.glob(f"{name}.*/bin/python")))]
-    runs = (
-        path for path in candidates if path and subprocess.run([path, "-c", ""], capture_output=True).returncode == 0
-    )
-    return next(runs, None)
+    folders = os.pathsep.join(map(str, pyenv.glob(f"{name}.*/bin")))
+    return shutil.which("python", path=folders) or shutil.which(f"python{name}")
 
 
 def javascript(package: str, wanted: str, how: str, *, chromium: bool = False) -> Command:
     """Run onnxruntime-node or onnxruntime-web (WebAssembly, one thread) in Node, or the latter in headless Chromium."""
-    node, npm = program("node", "nodejs", "npm"), program("npm", "nodejs", "npm")
+    node, npm = (program(name, "nodejs", "npm") for name in ("node", "npm"))
     environment = {"CHROMIUM": program("chromium", "chromium")} if chromium else {}
 
     def install(folder: Path) -> None:
@@ -188,13 +163,11 @@ def javascript(package: str, wanted: str, how: str, *, chromium: bool = False) -
 
 
 def program(name: str, *packages: str) -> str:
-    """Return the path of a program, installing Debian packages for it where that is possible."""
-    if not shutil.which(name) and shutil.which("apt-get") and os.geteuid() == 0:
+    """Return the path of a program, after installing Debian packages for it if it is not there."""
+    if not shutil.which(name):
         run(["apt-get", "update", "-qq"])
         run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages])
-    if found := shutil.which(name):
-        return found
-    raise NotAvailableError(f"needs {name}: as root on Debian, apt-get install {' '.join(packages)}")
+    return shutil.which(name) or name
 
 
 def once(folder: Path, install: Callable[[Path], None]) -> Path:
@@ -211,9 +184,11 @@ def once(folder: Path, install: Callable[[Path], None]) -> Path:
 def run(command: Sequence[str], folder: Path | None = None) -> None:
     """Run an install step. Raises NotAvailableError with its last words if it fails."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise NotAvailableError(f"{Path(command[0]).name} failed: {last_line(done.stderr or done.stdout)}")
+    try:
+        subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        words = last_line(getattr(error, "stderr", None) or str(error))
+        raise NotAvailableError(f"needs `{' '.join(command)}`: {words}") from error
 
 
 def last_line(text: str) -> str:
@@ -232,11 +207,8 @@ _do = functools.partial  # a method with its arguments
 _HASWELL, _NEHALEM = _do(emulated, "Haswell"), _do(emulated, "Nehalem")
 _AS_HASWELL, _AS_NEHALEM = (_do(masked, "avx2", "avx2"), _HASWELL), (_do(masked, "sse", "sse4_2"), _NEHALEM)
 _NO_VNNI = {"AVX512F": True, "AVX512VNNI": False}
-_AVX2, _SSE, _NO_DOT = (
-    {"AVX2": True, "AVX512F": False},
-    {"SSE42": True, "AVX": False},
-    {"ASIMD": True, "ASIMDDP": False},
-)
+_AVX2, _SSE = {"AVX2": True, "AVX512F": False}, {"SSE42": True, "AVX": False}
+_NO_DOT, _DOT = {"ASIMD": True, "ASIMDDP": False}, {"ASIMDDP": True}
 _WEB, _NODE = _do(javascript, "onnxruntime-web", "web"), _do(javascript, "onnxruntime-node", "node", "native in Node")
 _CHROMIUM = _do(_WEB, "WebAssembly in headless Chromium", chromium=True)
 _WIDE, _DEEP = "full-range", "minus-128"
@@ -248,11 +220,9 @@ DEVICES: Final = (
     Device("x86-64 with AVX-512, no VNNI", "Intel Skylake-X", (_do(masked, "avx512", "avx512f"),), _NO_VNNI, _WIDE),
     Device("x86-64 with AVX2", "Intel Haswell to Comet Lake, AMD Zen 1 to 3", _AS_HASWELL, _AVX2, _WIDE, quick=True),
     Device("x86-64 with SSE4.2", "Intel Nehalem, Atom", _AS_NEHALEM, _SSE, quick=True),
-    Device("emulated Haswell", "AVX2", (_HASWELL,), _AVX2, _WIDE),
-    Device("emulated Nehalem", "SSE4.2", (_NEHALEM,), _SSE),
     Device("Arm Cortex-A53", "Raspberry Pi 3", (_do(arm64, "cortex-a53"),), _NO_DOT, _DEEP, quick=True),
     Device("Arm Cortex-A72", "Raspberry Pi 4", (_do(arm64, "cortex-a72"),), _NO_DOT, _DEEP),
-    Device("Arm Neoverse N1", "servers, phones since 2018", (_do(arm64, "neoverse-n1"),), {"ASIMDDP": True}),
+    Device("Arm Neoverse N1", "servers, phones since 2018", (_do(arm64, "neoverse-n1"),), _DOT),
     Device("WebAssembly in Node", "services without native code", (_do(_WEB, "WebAssembly in Node"),), quick=True),
     Device("WebAssembly in Chromium", "browsers", (_CHROMIUM,), quick=True),
     Device("Node", "services", (_NODE,)),
@@ -263,4 +233,3 @@ DEVICES: Final = (
     Device("onnxruntime 1.20", "of 2024", (_do(old_runtime, "1.20.1", _NEWER[1:]),)),
     Device("onnxruntime 1.23", "of 2025", (_do(old_runtime, "1.23.2", _NEWER),)),
 )
-# fmt: on
