@@ -60,7 +60,7 @@ WEB_FILES: Final = {
     "ort-wasm-simd-threaded.mjs": "ort-wasm-simd-threaded.js",
     "ort-wasm-simd-threaded.wasm": "ort-wasm-simd-threaded.wasm",
 }
-OLDEST: Final = (1, 23)  # of onnxruntime-web
+OLDEST: Final = (1, 19)  # of onnxruntime-web: the first with files of these names
 WEB_HINT: Final = (
     "the web page lacks its runtime: run `npm install onnxruntime-web`, then deploy again (or name the package's "
     "folder with --web-runtime)"
@@ -320,7 +320,9 @@ def _read_runtime(folder: Path) -> WebRuntime:
         raise UsageError(f"cannot read {PACKAGE} in {folder} ({error}); install it anew") from error
     if _numbers(version) < OLDEST:
         wanted = ".".join(map(str, OLDEST))
-        raise UsageError(f"{folder} is {PACKAGE} {version}, which draws photos otherwise; {wanted} or newer is needed")
+        raise UsageError(
+            f"{folder} is {PACKAGE} {version}, which lacks what the page needs; {wanted} or newer is needed"
+        )
     return WebRuntime(version, files)
 
 

@@ -107,7 +107,7 @@ def test_the_runtime_comes_from_the_folder_named_or_from_node_modules_above(pack
 
 
 @pytest.mark.parametrize(
-    ("version", "line"), [("1.22.0", "1.23 or newer is needed"), ("1.9.0", "1.23 or newer is needed"), ("x", "1.23")]
+    ("version", "line"), [("1.18.0", "1.19 or newer is needed"), ("1.9.0", "1.19 or newer is needed"), ("x", "1.19")]
 )
 def test_a_runtime_that_is_too_old_is_refused(package: Path, tmp_path: Path, version: str, line: str) -> None:
     (package / "package.json").write_text(json.dumps({"version": version}))
@@ -118,7 +118,7 @@ def test_a_runtime_that_is_too_old_is_refused(package: Path, tmp_path: Path, ver
 
 
 def test_a_runtime_that_is_found_but_too_old_is_passed_over(package: Path) -> None:
-    (package / "package.json").write_text(json.dumps({"version": "1.22.0"}))
+    (package / "package.json").write_text(json.dumps({"version": "1.18.0"}))
     done = run("deploy", "out", cwd=package.parent)
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     assert "npm install onnxruntime-web" in done.stderr
