@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipapp
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import pytest
 from fmnist_edge.cli.main import COMMANDS
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
-SAMPLE = str(min((Path(__file__).parents[2] / "samples").glob("*.png")))
+ROOT = Path(__file__).parents[2]
+SAMPLE = str(min((ROOT / "samples").glob("*.png")))
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="closes streams as a POSIX shell does")
 HELP = [[name, "--help"] for name in COMMANDS]
 PRINTING = [["classify", SAMPLE], ["classify", "--watch", "."], ["info"], ["verify"], ["data", "status"], ["--version"]]
@@ -85,19 +87,35 @@ def test_a_mistyped_command_or_option_gets_a_suggestion(arguments: list[str], hi
     assert (done.returncode, hint in done.stderr.decode()) == (2, True)
 
 
-def test_the_command_line_runs_from_inside_a_zip(tmp_path: Path) -> None:
-    """As zipapp and shiv build one: the models are read as resources of the package."""
-    root = Path(__file__).parents[2]
-    shutil.copytree(
-        root / "runtime" / "fmnist_edge", tmp_path / "app" / "fmnist_edge", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    zipapp.create_archive(tmp_path / "app", tmp_path / "app.pyz", main="fmnist_edge.__main__:run")
-    shutil.rmtree(tmp_path / "app")
-    photo = str(min((root / "samples" / "photos").glob("*.jpg")))
-    for arguments in (["classify", SAMPLE, photo], ["info"], ["verify"], ["--version"]):
-        command = [sys.executable, str(tmp_path / "app.pyz"), *arguments]
-        done = subprocess.run(command, capture_output=True, cwd=tmp_path, timeout=120)
-        plain = run(arguments, "", tmp_path)
-        assert (done.returncode, done.stderr) == (0, b"")
-        named = done.stdout.replace(bytes(tmp_path / "app.pyz"), bytes(root / "runtime"))
-        assert (named == plain.stdout, b"app.pyz" in done.stdout) == (True, arguments == ["info"])
+@pytest.fixture(scope="module")
+def zipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runtime in one file, as zipapp and shiv build them."""
+    folder = tmp_path_factory.mktemp("zip")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "runtime" / "fmnist_edge", folder / "app" / "fmnist_edge", ignore=ignored)
+    zipapp.create_archive(folder / "app", folder / "app.pyz", main="fmnist_edge.__main__:run")
+    return folder / "app.pyz"
+
+
+def run_zip(zipped: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run it without the rooms of the checkout, which -S hides, on the libraries that are installed."""
+    environment = {**os.environ, "PYTHONPATH": sysconfig.get_path("platlib")}
+    command = [sys.executable, "-S", str(zipped), *arguments]
+    return subprocess.run(command, capture_output=True, cwd=zipped.parent, env=environment, timeout=120)
+
+
+@pytest.mark.parametrize("command", ["classify", "info", "verify", "--version"])
+def test_the_command_line_runs_from_inside_a_zip(command: str, zipped: Path, tmp_path: Path) -> None:
+    photo = str(min((ROOT / "samples" / "photos").glob("*.jpg")))
+    arguments = [command, SAMPLE, photo] if command == "classify" else [command]
+    done, plain = run_zip(zipped, *arguments), run(arguments, "", tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    named = done.stdout.replace(bytes(zipped), bytes(ROOT / "runtime"))
+    assert (named == plain.stdout, bytes(zipped) in done.stdout) == (True, command == "info")
+
+
+def test_a_copy_with_the_runtime_only_has_the_runtimes_commands(zipped: Path) -> None:
+    done = run_zip(zipped, "--help")
+    assert (done.returncode, b"classify" in done.stdout, b"train" in done.stdout) == (0, True, False)
+    refused = run_zip(zipped, "train")
+    assert (refused.returncode, b"install the whole package" in refused.stderr) == (2, True)

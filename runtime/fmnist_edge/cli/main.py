@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final, TextIO
 
 import click
@@ -41,12 +42,12 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when they are called, or listed by --help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands."""
-        return list(COMMANDS)
+        """Return the names of all commands that this copy of the package has."""
+        return [name for name in COMMANDS if _is_here(name)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return one command, or None if there is none of that name."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS or not _is_here(cmd_name):
             return None
         module, name = COMMANDS[cmd_name].split(":")
         command = getattr(import_module(module), name)
@@ -60,6 +61,8 @@ class LazyGroup(click.Group):
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
             ctx.fail(f"No such command '{printable(name)}'.{_meant(name, COMMANDS)}")
+        if name in COMMANDS and not _is_here(name):
+            ctx.fail(f"'{name}' is not in this copy, which has the runtime only; install the whole package.")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -83,6 +86,11 @@ class LazyGroup(click.Group):
             if _cannot_write(error) and not is_debugging(ctx):
                 _silence(sys.stderr)  # libraries would say the same of the files that they close at the end
             ctx.exit(EXIT_FAILED)
+
+
+def _is_here(name: str) -> bool:
+    """Tell whether the room of a command is here: a zip may have the runtime only."""
+    return find_spec(COMMANDS[name].partition(".")[0]) is not None
 
 
 def _meant(name: str, commands: Iterable[str]) -> str:
