@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -249,6 +250,24 @@ def test_check_refuses_options_that_have_no_effect(kit: Path, option: list[str])
     done = run("deploy", "--check", kit, *option)
     assert done.returncode == 2
     assert "no effect" in done.stderr
+
+
+@posix
+@pytest.mark.parametrize("options", [[], ["-q"]])
+def test_a_person_at_a_terminal_sees_what_is_being_done(tmp_path: Path, options: list[str]) -> None:
+    theirs, ours = os.openpty()
+    try:
+        done = subprocess.run([SCRIPT, "deploy", tmp_path / "out", "--reduced-ops", *options], stderr=ours, check=True)
+    finally:
+        os.close(ours)
+    said = b""
+    with contextlib.suppress(OSError):  # what Linux raises at the end of a terminal
+        while piece := os.read(theirs, 1024):
+            said += piece
+    os.close(theirs)
+    assert done.returncode == 0
+    steps = (b"looking for onnxruntime-web ...", b"reading the models ...", b"listing the operators ...", b"writing ")
+    assert [step in said for step in steps] == [not options] * 4
 
 
 @posix
