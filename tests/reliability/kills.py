@@ -62,15 +62,15 @@ def commands(dataset: Path, mirror: str) -> list[Command]:
             {"FMNIST_MIRRORS": mirror, "no_proxy": "127.0.0.1"},
         ),
         Command("deploy", deploy, 20, before=lambda out: [*deploy(out), "--reduced-ops"]),
-        Command("evaluate --report", lambda out: ["evaluate", "--report", str(out)], 40, data),
+        Command("evaluate --report", lambda out: ["evaluate", "--overwrite", "--report", str(out)], 40, data),
         Command(
             "train",
-            lambda out: ["train", "--recipe", "tutorial", "--epochs", "1", "-o", str(out)],
+            lambda out: ["train", "--recipe", "tutorial", "--epochs", "1", "--overwrite", "-o", str(out)],
             20,
             data,
             (".fmnist-mlp.backup",),
         ),
-        Command("convert", lambda out: ["convert", str(KERAS), "-o", str(out)], 10, data),
+        Command("convert", lambda out: ["convert", str(KERAS), "--overwrite", "-o", str(out)], 10, data),
     ]
 
 

@@ -28,14 +28,17 @@ QUICK: dict[str, tuple[Arguments, str]] = {
         lambda out: ["classify", *SAMPLES, "--explain", str(out), "--overwrite"],
         "9-ankle-boot.png",
     ),
-    "plot": (lambda out: ["plot", "samples", "-o", f"{out}/samples.png"], "samples.png"),
+    "plot": (lambda out: ["plot", "samples", "--overwrite", "-o", f"{out}/samples.png"], "samples.png"),
     "data fetch": (lambda out: ["data", "fetch", "--force", "--overwrite", "-o", str(out)], ""),
 }
 LONG: dict[str, tuple[Arguments, str]] = {
-    "evaluate --output": (lambda out: ["evaluate", "--format", "json", "--output", f"{out}/all.json"], "all.json"),
-    "evaluate --report": (lambda out: ["evaluate", "--report", str(out)], "index.html"),
+    "evaluate --output": (
+        lambda out: ["evaluate", "--overwrite", "--format", "json", "--output", f"{out}/all.json"],
+        "all.json",
+    ),
+    "evaluate --report": (lambda out: ["evaluate", "--overwrite", "--report", str(out)], "index.html"),
     "train": (lambda out: ["train", "--recipe", "tutorial", "--epochs", "1", "-o", str(out)], ""),
-    "convert": (lambda out: ["convert", str(KERAS), "-o", str(out)], "fmnist-mlp.int8.onnx"),
+    "convert": (lambda out: ["convert", str(KERAS), "--overwrite", "-o", str(out)], "fmnist-mlp.int8.onnx"),
 }
 NO_ROOM, READ_ONLY = "No space left on device", "Read-only file system"
 
