@@ -38,17 +38,14 @@ stress: $(VENV)/.dev build/npm/.installed  ## run the long tests: load, kills, m
 LAKE_VENV ?= .venv-lake
 LAKE := $(LAKE_VENV)/bin/
 
-.PHONY: lake lake-bench lake-figures
-lake: $(LAKE_VENV)/.installed  ## test classify-lake on a real Ray with a real S3 server, and the Spark and Dask examples (needs Java; half an hour)
+.PHONY: lake lake-bench
+lake: $(LAKE_VENV)/.installed  ## test classify-lake on a real Ray with a real S3 server, and the Spark and Dask examples (needs Java; 15 minutes)
 	@$(LAKE)fmnist-edge data fetch
-	@$(LAKE)python -m pytest -m lake -o log_cli=true --log-cli-level=INFO tests/lake
+	@$(LAKE)python -m pytest -m lake tests/lake
 
-lake-bench: $(LAKE_VENV)/.installed  ## measure classify-lake against classify (on a machine with nothing else to do) into build/lake-bench.json
+lake-bench: $(LAKE_VENV)/.installed  ## measure classify-lake against classify (on a machine with nothing else to do) and write the table of docs/lake.md
 	@$(LAKE)fmnist-edge data fetch
-	@$(LAKE)python -m fmnist_bench.lake measure -o build/lake-bench.json
-
-lake-figures: $(LAKE_VENV)/.installed  ## put the last `make lake-bench` into README.md and docs/lake.md
-	@$(LAKE)python -m fmnist_bench.lake figures build/lake-bench.json README.md docs/lake.md
+	@$(LAKE)python -m fmnist_bench.lake
 
 bench: $(VENV)/.dev  ## measure every backend (about four minutes, on a machine with nothing else to do) into build/bench/
 	@$(RUN)fmnist-edge data fetch

@@ -1,6 +1,6 @@
 """Label a column `path` of CSV files with Dask: `python dask_partitions.py 'lists/*.csv'` (needs dask[dataframe]).
 
-The classifier is pickled into each task; every one of Dask's processes opens a session of its own, once.
+The classifier is pickled into each task; every process of Dask opens the model once.
 """
 
 import sys
@@ -12,8 +12,6 @@ from fmnist_edge import Classifier, ImageError
 
 
 def label(part: pd.DataFrame, classifier: Classifier) -> pd.DataFrame:
-    """Return a partition with its labels beside the paths."""
-
     def name(path: str) -> str:
         try:
             return classifier.classify(path).label

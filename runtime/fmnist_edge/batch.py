@@ -249,13 +249,18 @@ def expand(inputs: Iterable[Input], *, recursive: bool = False, on_skip: OnSkip 
             yield Found(path)
 
 
-def is_picture(path: str) -> bool:
-    """Tell whether a file is worth decoding: by its ending or, for any other ending, by what it begins with."""
+def is_picture(path: str, content: bytes | None = None) -> bool:
+    """Tell whether a file is worth decoding: by its ending or, for any other ending, by what it begins with.
+
+    `content` is what was read of the file already, from wherever it is.
+    """
     if os.path.splitext(path)[1].lower() in PICTURE_ENDINGS:  # noqa: PTH122 (hundreds of thousands)
         return True
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 (the path may be no text)
-            recognise(file.read(_HEAD))
+        if content is None:
+            with open(path, "rb") as file:  # noqa: PTH123 (the path may be no text)
+                content = file.read(_HEAD)
+        recognise(content)
     except (OSError, ImageError):
         return False
     return True

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from pyarrow import fs
 
-PATIENCE: Final = 60  # seconds for it to start
+START_SECONDS: Final = 60
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,23 @@ class S3Server:
     """A server that listens; until it is told otherwise, it takes any credentials."""
 
     port: int
+    credentials: ClassVar = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
+    """Environment variables."""
 
-    def uri(self, place: str) -> str:
-        """Return the URI of bucket/key."""
-        return f"s3://key:secret@{place}?endpoint_override=127.0.0.1:{self.port}&scheme=http&region=us-east-1"
+    @property
+    def url(self) -> str:
+        """Return what --endpoint takes."""
+        return f"http://127.0.0.1:{self.port}"
 
     def filesystem(self) -> Any:
         """Return all of its buckets as pyarrow sees them; small files are sent in one request."""
-        uri = f"{self.uri('any')}&allow_bucket_creation=true&allow_delayed_open=true"
-        return fs.FileSystem.from_uri(uri)[0]
+        options = {"allow_bucket_creation": True, "allow_delayed_open": True, "region": "us-east-1"}
+        return fs.S3FileSystem(access_key="key", secret_key="secret", endpoint_override=self.url, **options)
+
+    def names(self, folder: str) -> list[str]:
+        """Return what a folder holds."""
+        infos = self.filesystem().get_file_info(fs.FileSelector(folder, allow_not_found=True))
+        return [info.base_name for info in infos]
 
     def upload(self, folder: Path, place: str) -> None:
         """Copy all files of a folder to bucket/prefix; the bucket is made."""
@@ -47,10 +55,10 @@ class S3Server:
 
 
 @contextmanager
-def s3_server(log: Path) -> Iterator[S3Server]:
+def s3_server(log: Path, port: int | None = None) -> Iterator[S3Server]:
     """Run a server that writes what it does to a file."""
-    port = free_port()
-    with log.open("w") as output:
+    port = port or free_port()
+    with log.open("a") as output:
         command = [sys.executable, "-m", "moto.server", "-p", str(port)]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
@@ -69,7 +77,7 @@ def free_port() -> int:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()

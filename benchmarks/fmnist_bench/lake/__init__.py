@@ -1,1 +1,0 @@
-"""What classifying a lake of images costs, on Ray and without."""
