@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from fmnist_edge.dataset import Split
+from fmnist_edge.pictures import Picture
 from fmnist_train.augment import Batches
 from fmnist_train.backend import tf
 from fmnist_train.cnn import build_cnn, build_cnn_training_model, partial_label_loss
-from fmnist_train.pictures import Picture
 from fmnist_train.recipes import PHOTO, Augmentation
 from fmnist_train.stock import Stock, balanced_weights, cut_out, draw_no_garment, white_borders
 
