@@ -81,31 +81,20 @@ def test_a_temperature_for_partial_labels_is_that_for_full_ones_where_one_class_
 ) -> None:
     logits, labels = overconfident
     accepted = np.eye(10, dtype=np.float32)[labels]
-    weights = np.ones(len(labels))
-    assert fit_partial_temperature(logits, accepted, weights) == pytest.approx(3, rel=0.1)
+    assert fit_partial_temperature(logits, accepted) == pytest.approx(3, rel=0.1)
     either = accepted.copy()
     either[:, :5] = np.maximum(either[:, :5], accepted[:, :5].max(axis=1, keepdims=True))  # one of the first five
-    assert fit_partial_temperature(logits, either, weights) == pytest.approx(3, rel=0.2)
-
-
-def test_pictures_without_weight_set_no_temperature(overconfident: tuple[np.ndarray, np.ndarray]) -> None:
-    logits, labels = overconfident
-    accepted = np.eye(10, dtype=np.float32)[labels]
-    half = np.arange(len(labels)) < 2000
-    spoilt = np.where(half[:, None], logits, -logits)
-    assert fit_partial_temperature(spoilt, accepted, half.astype(float)) == pytest.approx(3, rel=0.1)
+    assert fit_partial_temperature(logits, either) == pytest.approx(3, rel=0.2)
 
 
 def test_the_threshold_answers_as_many_as_the_share_of_right_answers_allows() -> None:
     confidence = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
     right = np.array([True, True, False, True, True])
-    even = np.ones(5)
-    assert confidence_for(0.8, confidence, right, even) == 0.5  # 4 of 5
-    assert confidence_for(0.81, confidence, right, even) == 0.8  # 2 of 2
-    assert confidence_for(0.8, confidence, right, np.array([1, 1, 4, 1, 1])) == 0.8
-    assert confidence_for(0.5, confidence, ~right, even) == 1.0
+    assert confidence_for(0.8, confidence, right) == 0.5  # 4 of 5
+    assert confidence_for(0.81, confidence, right) == 0.8  # 2 of 2
+    assert confidence_for(0.5, confidence, ~right) == 1.0
 
 
 def test_equal_confidences_are_answered_together() -> None:
     confidence, right = np.array([0.9, 0.8, 0.8, 0.8]), np.array([True, True, False, False])
-    assert confidence_for(0.66, confidence, right, np.ones(4)) == 0.9
+    assert confidence_for(0.66, confidence, right) == 0.9

@@ -93,33 +93,25 @@ def fold_temperature(model: Any, temperature: float) -> None:
     last.set_weights([np.float32(weight / np.float64(temperature)) for weight in last.get_weights()])
 
 
-def fit_partial_temperature(
-    logits: NDArray[np.float64], accepted: NDArray[np.float32], weights: NDArray[np.float64]
-) -> float:
-    """Return the T that minimizes the weighted mean of -ln of the summed softmax(logits / T) of the accepted classes.
+def fit_partial_temperature(logits: NDArray[np.float64], accepted: NDArray[np.float32]) -> float:
+    """Return the T that minimizes the mean of -ln of the summed softmax(logits / T) of the accepted classes.
 
     `accepted` is 0 or 1, [n, 10], no row of it all 0. The likelihood of sums is not convex, so T is tried at STEPS
     values of equal ratio.
     """
     candidates = np.geomspace(*PARTIAL_LIMITS, STEPS)
     chosen = np.where(accepted > 0, 0.0, -np.inf)
-    losses = [
-        -np.average(np.logaddexp.reduce(log_softmax(logits / one) + chosen, axis=1), weights=weights)
-        for one in candidates
-    ]
+    losses = [-np.logaddexp.reduce(log_softmax(logits / one) + chosen, axis=1).mean() for one in candidates]
     return float(candidates[int(np.argmin(losses))])
 
 
-def confidence_for(
-    share: float, confidence: NDArray[np.float64], right: NDArray[np.bool_], weights: NDArray[np.float64]
-) -> float:
-    """Return the lowest confidence from which on at least `share` (0..1) of the answers, by weight, are right.
+def confidence_for(share: float, confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """Return the lowest confidence from which on at least `share` (0..1) of the answers are right.
 
     Equal confidences are answered together. Returns 1.0 where no threshold is good enough.
     """
     order = np.argsort(-confidence, kind="stable")
-    total = np.cumsum(weights[order])
-    good = np.cumsum((weights * right)[order]) / total >= share
+    good = np.cumsum(right[order]) / np.arange(1, len(order) + 1) >= share
     last_of_equals = np.append(np.diff(confidence[order]) != 0, True)
     found = np.flatnonzero(good & last_of_equals)
     return float(confidence[order][found[-1]]) if len(found) else 1.0

@@ -25,7 +25,7 @@ from fmnist_train.cnn import NAME, build_cnn, build_cnn_training_model, partial_
 from fmnist_train.mlp import EpochClock
 from fmnist_train.recipes import PhotoRecipe
 from fmnist_train.record import FIGURE_DIGITS, SCHEMA_VERSION, keras_file, record_text, versions
-from fmnist_train.stock import Stock, balanced_weights, load_stock
+from fmnist_train.stock import Stock, load_stock
 
 MODEL_FILE: Final = f"{NAME}.keras"
 RECORD_FILE: Final = f"{NAME}.training.json"
@@ -255,21 +255,17 @@ def _floats(logs: Mapping[str, Any] | None) -> dict[str, float]:
 
 
 def _calibrate(model: Any, recipe: PhotoRecipe, held_out: HeldOut) -> dict[str, Any]:
-    """Fold the temperature in and return what the held-out pictures say: JSON values.
-
-    Each picture counts as often as it would be drawn in training, so that no large collection speaks for all.
-    """
+    """Fold the temperature in and return what the held-out pictures say: JSON values."""
     garments = held_out.garments()
     if garments.sum() < FEWEST_HELD_OUT:
         return {"temperature": None, "unsure_below": 0.0, "accuracy": {}, "held_out": {"pictures": len(garments)}}
-    weights = balanced_weights(held_out.pictures)
     logits = _logits(model, held_out.squares)
-    temperature = fit_partial_temperature(logits[garments], held_out.accepted[garments], weights[garments])
+    temperature = fit_partial_temperature(logits[garments], held_out.accepted[garments])
     fold_temperature(model, temperature)
     probabilities = model.predict(held_out.squares, batch_size=256, verbose=0).astype(np.float64)
     confidence = probabilities.max(axis=1)
     right = held_out.accepted[np.arange(len(logits)), probabilities.argmax(axis=1)] > 0
-    unsure_below = confidence_for(recipe.right_of_answered, confidence[garments], right[garments], weights[garments])
+    unsure_below = confidence_for(recipe.right_of_answered, confidence[garments], right[garments])
     answered = confidence >= unsure_below
     return {
         "temperature": round(temperature, FIGURE_DIGITS),
