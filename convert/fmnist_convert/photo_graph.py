@@ -101,7 +101,7 @@ def read_photo_network(model: Any) -> PhotoNetwork:
     from fmnist_convert.backend import keras
 
     kinds = keras.layers
-    shape, layers = tuple(model.input_shape), [one for one in model.layers if not isinstance(one, kinds.Dropout)]
+    shape, layers = tuple(model.input_shape), [one for one in model.layers if not _passes_on(one)]
     if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or len(layers) < 3:
         raise ModelError(f"a photo model takes RGB squares [batch, side, side, 3], not {list(shape)}")
     pooling, dense = layers[-2:]
@@ -111,6 +111,14 @@ def read_photo_network(model: Any) -> PhotoNetwork:
     kernel = np.asarray(dense.kernel, np.float32)
     bias = np.asarray(dense.bias, np.float32) if dense.use_bias else np.zeros(len(LABELS), np.float32)
     return PhotoNetwork(keras.Model(model.inputs, pooling.input), kernel, bias)
+
+
+def _passes_on(layer: Any) -> bool:
+    """Tell whether a layer does nothing in inference: Dropout, or the Rescaling by 1 that stands for it once read."""
+    from fmnist_convert.backend import keras
+
+    rescales = isinstance(layer, keras.layers.Rescaling)
+    return isinstance(layer, keras.layers.Dropout) or (rescales and (layer.scale, layer.offset) == (1.0, 0.0))
 
 
 def float_network(network: PhotoNetwork) -> onnx.ModelProto:

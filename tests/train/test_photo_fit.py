@@ -57,7 +57,7 @@ def test_it_writes_model_and_record_and_nothing_else(trained: Any) -> None:
     record = json.loads((output / "fmnist-photo.training.json").read_text())
     assert read_record(output / "fmnist-photo.keras") == record
     assert (record["recipe"], record["seed"]) == ("photo", 2)
-    assert (record["settings"]["cycles"], record["settings"]["batch_size"]) == ([[1, 0.003]], 16)
+    assert ([cycle["epochs"] for cycle in record["settings"]["cycles"]], record["settings"]["batch_size"]) == ([1], 16)
     assert [row["pictures"] for row in record["training_data"]] == [11 * OF_EACH]
     assert set(record["history"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
 

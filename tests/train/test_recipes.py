@@ -35,4 +35,6 @@ def test_a_named_recipe_differs_only_in_what_is_given() -> None:
     assert named_recipe("default", epochs=3) == replace(DEFAULT, epochs=3)
     assert named_recipe("tutorial", batch_size=7) == replace(TUTORIAL, batch_size=7)
     assert named_photo_recipe() == PHOTO
-    assert named_photo_recipe(epochs=2, batch_size=8) == replace(PHOTO, cycles=((2, PHOTO.cycles[0][1]),), batch_size=8)
+    assert named_photo_recipe(epochs=2, batch_size=8) == replace(
+        PHOTO, cycles=(replace(PHOTO.cycles[0], epochs=2),), batch_size=8
+    )

@@ -11,7 +11,7 @@ from fmnist_edge.pictures import Picture
 from fmnist_train.augment import Batches
 from fmnist_train.backend import tf
 from fmnist_train.cnn import build_cnn, build_cnn_training_model, partial_label_loss
-from fmnist_train.recipes import PHOTO, Augmentation
+from fmnist_train.recipes import Augmentation
 from fmnist_train.stock import Stock, balanced_weights, cut_out, draw_no_garment, white_borders
 
 SIDE = 40
@@ -71,22 +71,22 @@ def test_small_collections_and_rare_kinds_are_drawn_more_often_a_picture() -> No
 
 
 def test_a_batch_is_a_function_of_seed_epoch_and_step(stock: Stock) -> None:
-    batches = Batches(stock, 32, 40, 7, PHOTO.augmentation)
+    batches = Batches(stock, 32, 40, 7, Augmentation())
     pictures, accepted = (part.numpy() for part in batches.batch(tf.constant(3, tf.int64), tf.constant(2, tf.int64)))
     assert pictures.shape == (40, 32, 32, 3)
     assert pictures.min() >= 0
     assert pictures.max() <= 255
-    again = Batches(stock, 32, 40, 7, PHOTO.augmentation).batch(tf.constant(3, tf.int64), tf.constant(2, tf.int64))
+    again = Batches(stock, 32, 40, 7, Augmentation()).batch(tf.constant(3, tf.int64), tf.constant(2, tf.int64))
     np.testing.assert_array_equal(again[0].numpy(), pictures)
     np.testing.assert_array_equal(again[1].numpy(), accepted)
     for epoch, step, seed in ((3, 1, 7), (2, 2, 7), (3, 2, 8)):
-        other = Batches(stock, 32, 40, seed, PHOTO.augmentation)
+        other = Batches(stock, 32, 40, seed, Augmentation())
         different = other.batch(tf.constant(epoch, tf.int64), tf.constant(step, tf.int64))[0].numpy()
         assert np.any(different != pictures)
 
 
 def test_drawn_pictures_have_no_accepted_class_and_the_others_have_one(stock: Stock) -> None:
-    batches = Batches(stock, 32, 40, 7, replace(PHOTO.augmentation, drawn_share=0.1))
+    batches = Batches(stock, 32, 40, 7, replace(Augmentation(), drawn_share=0.1))
     accepted = batches.batch(tf.constant(0, tf.int64), tf.constant(0, tf.int64))[1].numpy()
     assert sorted(accepted.sum(axis=1).tolist()) == [0.0] * 4 + [1.0] * 36
 

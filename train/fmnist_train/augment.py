@@ -6,6 +6,7 @@ Fashion-MNIST's own images, and drawn pictures of no garment. All is computed in
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any, Final
 
@@ -57,21 +58,32 @@ class Batches:
     """Makes (float32 [n, side, side, 3] 0..255, accepted float32 [n, 10]) batches from a stock."""
 
     def __init__(self, stock: Stock, side: int, size: int, seed: int, augmentation: Augmentation) -> None:
-        self._side, self._size, self._seed, self._how = side, size, seed, augmentation
-        self._cut = round(size * augmentation.cut_out_share) if len(stock.cut_outs) and len(stock.grounds) else 0
-        self._dataset = round(size * augmentation.dataset_share)
-        self._drawn = round(size * augmentation.drawn_share)
-        self._plain = size - self._cut - self._dataset - self._drawn
+        self._side, self._size, self._seed = side, size, seed
+        self._cuts = bool(len(stock.cut_outs) and len(stock.grounds))
+        self._set(augmentation)
         self._pictures, self._accepted = tf.constant(stock.pictures), tf.constant(stock.accepted)
         self._cumulative = _cumulative(stock.weights)
         self._images = tf.constant(stock.images.images)
         self._image_accepted = tf.one_hot(stock.images.labels.astype(np.int32), len(LABELS))
         self._no_garment = tf.constant(stock.drawn)
         self._noises = Draws(tf.constant([seed, 0], tf.int64)).normal([NOISES, side, side, 3])
-        if self._cut:
+        if self._cuts:
             self._cut_outs, self._grounds = tf.constant(stock.cut_outs), tf.constant(stock.grounds)
             self._cut_accepted = tf.constant(stock.accepted[stock.cut_rows])
             self._cut_cumulative = _cumulative(stock.weights[stock.cut_rows])
+
+    def changed(self, augmentation: Augmentation) -> Batches:
+        """Return batches from the same stock with another augmentation."""
+        other = copy.copy(self)
+        other._set(augmentation)
+        return other
+
+    def _set(self, augmentation: Augmentation) -> None:
+        self._how = augmentation
+        self._cut = round(self._size * augmentation.cut_out_share) if self._cuts else 0
+        self._dataset = round(self._size * augmentation.dataset_share)
+        self._drawn = round(self._size * augmentation.drawn_share)
+        self._plain = self._size - self._cut - self._dataset - self._drawn
 
     def batch(self, epoch: Any, step: Any) -> tuple[Any, Any]:
         """Return the batch of a step of an epoch (int64 scalars)."""

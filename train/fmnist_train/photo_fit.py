@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -154,9 +155,8 @@ def _fit(
         jit_compile=False,  # measured: XLA takes a third more time on a CPU, and so does bfloat16 with it
     )
     clock = EpochClock()
-    batches = Batches(stock, recipe.side, recipe.batch_size, seed, recipe.augmentation)
     trainer.fit(
-        _epochs(batches, recipe.steps, clock.epoch),
+        _epochs(recipe, stock, seed, clock.epoch),
         epochs=recipe.epochs,
         shuffle=False,
         verbose=0,
@@ -172,13 +172,22 @@ def _fit(
     return model
 
 
-def _epochs(batches: Batches, steps: int, epoch: Any) -> Any:
+def _epochs(recipe: PhotoRecipe, stock: Stock, seed: int, epoch: Any) -> Any:
     """Return a tf.data.Dataset of one epoch; `epoch` is a variable, set before Keras makes the epoch's iterator."""
-    return tf.data.Dataset.range(steps).map(lambda step: batches.batch(tf.identity(epoch), step)).prefetch(2)
+    first = Batches(stock, recipe.side, recipe.batch_size, seed, recipe.cycles[0].augmentation)
+    makers = [first, *(first.changed(cycle.augmentation) for cycle in recipe.cycles[1:])]
+    starts = np.cumsum([cycle.epochs for cycle in recipe.cycles])[:-1].astype(np.int64)
+
+    def batch(step: Any) -> Any:
+        number = tf.identity(epoch)
+        cycle = tf.reduce_sum(tf.cast(number >= starts, tf.int32))
+        return tf.switch_case(cycle, [partial(maker.batch, number, step) for maker in makers])
+
+    return tf.data.Dataset.range(recipe.steps).map(batch).prefetch(2)
 
 
 def _optimizer(recipe: PhotoRecipe) -> Any:
-    cycles = [(epochs * recipe.steps, rate) for epochs, rate in recipe.cycles]
+    cycles = [(cycle.epochs * recipe.steps, cycle.learning_rate) for cycle in recipe.cycles]
     shortest = min(steps for steps, _ in cycles)
     momentum = min(recipe.weight_average_momentum, 1 - 1 / max(1.0, AVERAGE_SHARE * shortest))
     optimizer = keras.optimizers.AdamW(
