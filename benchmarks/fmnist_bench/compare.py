@@ -28,11 +28,13 @@ from fmnist_edge.errors import GateError, UsageError
 
 LIMIT: Final = 1.10  # times as long as before: what is beyond it counts as slower ...
 CONFIDENCE: Final = 0.95  # ... with this confidence
-# Pairs of processes, since two processes of the same code differ by some percent (where their memory lies); rounds
-# within a pair, since a shared machine is disturbed for moments. docs/benchmarks.md says how well they tell.
-PAIRS: Final = 11
-ROUNDS: Final = 7
-_ROUND_SECONDS: Final = 0.02
+# Pairs of processes, since two processes of the same code differ by some percent (where their memory lies): as few as
+# the first if they tell, as many as the second if noise hides it. Of a pair's many short rounds the least counts, which
+# was the least disturbed. docs/benchmarks.md says how well all this tells.
+PAIRS: Final = (11, 33)
+ROUNDS: Final = 15
+STARTS: Final = 5
+_ROUND_SECONDS: Final = 0.006
 FIGURES: Final = (ONE, PNG, PHOTO, MANY, COLD)
 
 
@@ -56,7 +58,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A figure of both sides: seconds, of each pair the median of its rounds."""
+    """A figure of both sides: seconds, the least of the rounds of each pair."""
 
     title: str
     base: Sequence[float]
@@ -76,6 +78,11 @@ class Verdict:
     def is_slower(self) -> bool:
         """Whether the head takes more than LIMIT times as long, with CONFIDENCE."""
         return lower_bound(self.ratios) > LIMIT
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be slower or not, as far as these pairs tell."""
+        return lower_bound([1 / ratio for ratio in self.ratios]) <= 1 / LIMIT and not self.is_slower
 
 
 def lower_bound(ratios: Sequence[float]) -> float:
@@ -117,25 +124,33 @@ def _lay_out(revision: str, target: Path) -> Side:
 def compare_sides(
     base: Side, head: Side, images: Images, scratch: Path, on_step: Callable[[str], None]
 ) -> list[Verdict]:
-    """Measure two installations in PAIRS pairs of processes, ROUNDS rounds in each."""
+    """Measure two installations in pairs of processes, until every figure is decided or PAIRS are done."""
     png, picture = picture_file(images[0]), photo(images[0], "640x480 JPEG")
     files: dict[str, Any] = {"png": np.frombuffer(png, np.uint8), "photo": np.frombuffer(picture, np.uint8)}
     np.savez(scratch / "images.npz", pixels=images, **files)
     (scratch / "image.png").write_bytes(png)
-    taken: dict[str, list[tuple[float, float]]] = {figure: [] for figure in FIGURES}
-    for number in range(PAIRS):
-        with ExitStack() as stack:
-            sides = (base, head)
-            asks = [stack.enter_context(_process(side, scratch / "images.npz")) for side in sides]
-            starts = [partial(start, side.classify(scratch / "image.png"), side.variables()) for side in sides]
-            for figure in FIGURES:
-                on_step(f"pair {number + 1} of {PAIRS}: {figure}")
-                calls = 1 if figure == COLD else _calls(asks[0], figure)
-                rounds = [partial(timed, run) for run in starts]
-                if figure != COLD:
-                    rounds = [partial(ask, figure, calls) for ask in asks]
-                taken[figure].append(_in_turns(rounds, calls))
-    return [Verdict(figure, *zip(*pairs, strict=True)) for figure, pairs in taken.items()]
+    found = {figure: Verdict(figure, (), ()) for figure in FIGURES}
+    for number in range(PAIRS[1]):
+        wanted = [figure for figure in FIGURES if number < PAIRS[0] or found[figure].is_open]
+        on_step(f"pair {number + 1}: {', '.join(wanted)}")
+        for figure, before, now in _pair((base, head), wanted, scratch) if wanted else ():
+            found[figure] = Verdict(figure, (*found[figure].base, before), (*found[figure].head, now))
+    return list(found.values())
+
+
+def _pair(sides: tuple[Side, Side], figures: Sequence[str], scratch: Path) -> Iterator[tuple[str, float, float]]:
+    """Measure figures by one process of each side: (figure, seconds before, seconds now)."""
+    with ExitStack() as stack:
+        asks = [stack.enter_context(_process(side, scratch / "images.npz")) for side in sides]
+        starts = [partial(start, side.classify(scratch / "image.png"), side.variables()) for side in sides]
+        for figure in figures:
+            if figure == COLD:
+                before, now = _in_turns([partial(timed, run) for run in starts], STARTS)
+                yield figure, before, now
+            else:
+                calls = _calls(asks[0], figure)
+                before, now = _in_turns([partial(ask, figure, calls) for ask in asks], ROUNDS)
+                yield figure, before / calls, now / calls
 
 
 def _calls(ask: Callable[[str, int], float], figure: str) -> int:
@@ -144,13 +159,13 @@ def _calls(ask: Callable[[str, int], float], figure: str) -> int:
     return max(1, round(_ROUND_SECONDS * few / ask(figure, few)))
 
 
-def _in_turns(rounds: Sequence[Callable[[], float]], calls: int) -> tuple[float, float]:
-    """Return the medians of two measurements that take turns, now one and now the other being the first."""
+def _in_turns(runs: Sequence[Callable[[], float]], rounds: int) -> tuple[float, float]:
+    """Return the least of two measurements that take turns, now one and now the other being the first."""
     found: tuple[list[float], list[float]] = ([], [])
-    for number in range(ROUNDS + 1):
+    for number in range(rounds):
         for place in (0, 1) if number % 2 else (1, 0):
-            found[place].append(rounds[place]() / calls)
-    return statistics.median(found[0][1:]), statistics.median(found[1][1:])  # the first warmed up
+            found[place].append(runs[place]())
+    return min(found[0]), min(found[1])
 
 
 @contextmanager
@@ -186,7 +201,7 @@ def table(verdicts: Sequence[Verdict], revision: str) -> Table:
         for one in verdicts
     ]
     note = (
-        f"Ratio: the median of {PAIRS} paired ratios, which is at least the bound with 95\u00a0% confidence. "
+        "Ratio: the median of paired ratios, which is at least the bound with 95\u00a0% confidence. "
         f"A bound over {LIMIT:.2f} fails; times alone never decide."
     )
     return Table(f"Against {revision}", ("", "before", "now", "ratio", "at least", ""), rows, note)

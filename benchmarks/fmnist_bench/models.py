@@ -105,10 +105,10 @@ def prepare(original: Path | None = None, model: Path | None = None) -> Prepared
 
 
 def _folder(original: Path) -> Path:
-    """Return the folder for an original and the converters that are installed."""
+    """Return the folder for an original and what makes its files."""
     files = sorted(original.rglob("*")) if original.is_dir() else [original]
     content = b"".join(file.read_bytes() for file in files if file.is_file())
-    key = hashlib.sha256(repr(versions()).encode() + content).hexdigest()[:16]
+    key = hashlib.sha256(repr(versions()).encode() + Path(__file__).read_bytes() + content).hexdigest()[:16]
     return (user_cache() or Path(tempfile.gettempdir()) / "fmnist-edge") / "bench" / key
 
 
