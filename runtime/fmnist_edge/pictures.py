@@ -279,14 +279,7 @@ _NAMES: Final[Mapping[str, tuple[int, ...]]] = {
 def _corrected(pictures: list[Picture], files: Sequence[Path]) -> list[Picture]:
     """Return the pictures with the labels of correction files; their group stays."""
     other = {row["path"]: row["labels"] for file in files for row in _rows(file, file.read_text("utf-8-sig"))}
-    return [
-        replace(one, accepted=parse_labels(other[name])) if (name := _correction_name(one)) in other else one
-        for one in pictures
-    ]
-
-
-def _correction_name(picture: Picture) -> str:
-    return picture.name
+    return [replace(one, accepted=parse_labels(other[one.name])) if one.name in other else one for one in pictures]
 
 
 def _hash(text: str) -> int:

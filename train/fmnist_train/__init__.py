@@ -1,4 +1,5 @@
-"""Training: from the dataset to a Keras file. Needs the extra [train].
+"""Training: from pictures to a Keras file. Needs the extra [train].
 
-Read it in the order of the work: `recipes` say what to do, `training` does it from start to end.
+The dataset classifier: `recipes` say what to do, `mlp` is the network, `fit` trains it from start to end. The photo
+model: `stock` and `augment` make its batches, `cnn` is the network, `photo_fit` trains it.
 """

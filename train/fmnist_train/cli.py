@@ -106,7 +106,7 @@ def train(
 
     The classifier's recipe `default` is what the shipped model is made by (five to ten minutes on one core), `tutorial`
     the ten epochs of the tutorial that this project grew from (under a minute). The photo model (--part photo) takes
-    half an hour to an hour on two cores. Needs the extra [train].
+    about half an hour on two cores. Needs the extra [train].
     """
     if part == "photo":
         _refuse({"--recipe": recipe_name, "--seeds": seeds}, "--part photo")
