@@ -6,7 +6,14 @@ import os
 import shutil
 import tempfile
 
+import hypothesis
 import pytest
+
+# On a busy machine any example may be slow, which says nothing of the code.
+hypothesis.settings.register_profile(
+    "any speed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any speed")
 
 _FOLDER = pytest.StashKey[str]()
 

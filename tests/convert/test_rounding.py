@@ -28,7 +28,7 @@ def correlated_inputs(width: int) -> np.ndarray:
     return np.abs(RANDOM.normal(size=(500, width)) @ mixing)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([2, 8, 30]), st.floats(0.01, 100))
 def test_rounded_kernels_never_exceed_range_or_pair_bound(seed: int, width: int, size: float) -> None:
     random = np.random.default_rng(seed)

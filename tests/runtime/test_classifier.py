@@ -54,7 +54,7 @@ def test_an_empty_batch_gives_an_empty_answer(classifier: Classifier) -> None:
     assert classifier.predict(np.zeros((0, 28, 28), np.uint8)).shape == (0, 10)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.just(28), st.just(28))))
 def test_alone_batched_or_with_more_threads_the_bits_are_equal(images: np.ndarray) -> None:
     one, four = Classifier(), Classifier(threads=4)

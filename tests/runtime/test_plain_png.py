@@ -38,7 +38,7 @@ def with_rows(rows: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(IMAGES, st.integers(0, 9))
 def test_the_short_way_is_taken_and_gives_every_pixel(image: np.ndarray, level: int) -> None:
     found = read_plain_png(png(image, compress_level=level))
@@ -46,7 +46,7 @@ def test_the_short_way_is_taken_and_gives_every_pixel(image: np.ndarray, level: 
     assert np.array_equal(found, image)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(arrays(np.uint8, (28, 29)), st.integers(0, 4))
 def test_every_filter_of_png_is_undone_as_pillow_does(rows: np.ndarray, kind: int) -> None:
     rows[:, 0] = kind
@@ -82,7 +82,7 @@ def test_with_a_pillow_that_lacks_the_calls_every_file_takes_the_long_way(monkey
     assert read_plain_png(data) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=12), st.integers(0, 2**31))
 def test_damage_changes_neither_answer_nor_error(noise: bytes, seed: int) -> None:
     good = bytearray(png(np.random.default_rng(seed).integers(0, 256, (28, 28), np.uint8)))
@@ -115,7 +115,7 @@ def outcome_of_the_long_way(data: bytes) -> bytes | str:
 CLASSIFIER = Classifier()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 28), st.integers(1, 28)), elements=st.integers(120, 136)))
 def test_the_ground_is_the_mean_of_the_outermost_pixels(image: np.ndarray) -> None:
     outermost = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
@@ -123,7 +123,7 @@ def test_the_ground_is_the_mean_of_the_outermost_pixels(image: np.ndarray) -> No
     assert np.array_equal(on_dark_background(image), expected)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(IMAGES)
 def test_a_light_ground_is_negated_on_the_short_way_too(image: np.ndarray) -> None:
     begun = CLASSIFIER.begin(png(image))
