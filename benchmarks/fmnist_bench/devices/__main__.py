@@ -36,12 +36,14 @@ def main(quick: bool, only: tuple[str, ...], allow_missing: bool, page: Path | N
         raise click.UsageError("--page is of a whole run: leave --quick and --only away.")
     TOOLS.mkdir(parents=True, exist_ok=True)
     workload = write_workload(OUTPUT / "workload", SLOW_IMAGES if quick else None)
+    files = ", ".join(f"`{path.name}` {sha256_of(path)[:12]}" for path in (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL))
     rows = [run_device(device, workload, OUTPUT / "answers") for device in chosen(quick, only)]
+    text = f"Files (SHA-256): {files}. Machine: {cpu_fact('model name')}.\n\n{tables(rows)}"
     (OUTPUT / "devices.json").write_text(json.dumps({"machine": cpu_fact("model name"), "rows": rows}, indent=1) + "\n")
-    click.echo(tables(rows))
+    click.echo(text)
     bad = [row for row in rows if row["status"] == "failed" or (row["status"] == "not run" and not allow_missing)]
     if page and not bad:
-        page.write_text(MARKERS.sub(lambda found: found[1] + tables(rows) + found[2], page.read_text()))
+        page.write_text(MARKERS.sub(lambda found: found[1] + text + found[2], page.read_text()))
     sys.exit(bool(bad))
 
 
@@ -106,7 +108,6 @@ def _run(device: Device, command: Command, workload: Workload, answers: Path) ->
 
 def tables(rows: list[dict[str, Any]]) -> str:
     """Return the matrix, its planted faults, and why rows failed or were not run, in Markdown."""
-    files = ", ".join(f"`{path.name}` {sha256_of(path)[:12]}" for path in (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL))
     table = [
         {
             "device": f"{row['device']} ({row['examples']})",
@@ -120,9 +121,8 @@ def tables(rows: list[dict[str, Any]]) -> str:
     ]
     reasons = [f"- {row['device']}, {row['status']}: {reason}" for row in rows for reason in row["reasons"]]
     reasons += [f"- {row['device']}: {row['caught']}" for row in rows if "caught" in row]
-    head = f"Files (SHA-256): {files}. Machine: {cpu_fact('model name')}."
     lines = "\n".join(reasons)
-    return f"{head}\n\n{tabulate(table, 'keys', 'github', disable_numparse=True)}\n\n{lines}\n"
+    return f"{tabulate(table, 'keys', 'github', disable_numparse=True)}\n\n{lines}\n"
 
 
 def _cell(found: dict[str, Any] | None) -> str:
