@@ -9,6 +9,7 @@ are random augmentation layers, which change nothing at inference.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,7 +27,6 @@ _REFUSED: Final = frozenset(
     | {"TextVectorization", "Hashing", "HashedCrossing", "FeatureSpace", "MelSpectrogram", "STFTSpectrogram"}
 )
 _OPERATIONS: Final = ("keras.src.ops.numpy", "keras.src.ops.nn", "keras.src.ops.image")
-_OPERATION_TYPES: Final = frozenset({"Softmax", "LogSoftmax", "Relu", "Sigmoid"})
 _RENAMED_CLASSES: Final = {
     "SyncBatchNormalization": "BatchNormalization",
     "BatchNormalizationV1": "BatchNormalization",
@@ -92,12 +92,13 @@ class _Modernizer:
 
     def model(self, node: Config) -> Config:
         """Rewrite a Sequential or Functional model, which may also be a layer of another one."""
-        name, inner = self._class_of(node), node["config"]
+        name, inner = str(node.get("class_name")).rpartition(">")[2], node["config"]
         if name not in _MODELS or not isinstance(inner.get("layers"), list):
             raise ModelError(
                 f"its network is of the class {node.get('class_name')!r}, which is code of its own and not in the "
-                f"file; load it where that class is defined, call `model.export('folder')`, and convert that folder"
+                f"file; {self._advice()}"
             )
+        self._class_of(node)
         layers = [self.layer(layer) for layer in inner["layers"]]
         if name == "Sequential":
             return _made("keras", name, self._sequential(node, inner, layers))
@@ -125,14 +126,12 @@ class _Modernizer:
         elif name == "InputLayer":
             result = _input_layer(node["config"])
             self._takes_floats &= str(result["config"]["dtype"]).startswith("float")
-        elif str(node.get("module")).startswith(_OPERATIONS):
-            result = self._operation(node, name)
         elif _is_augmentation(name) or name in _TRAINING_LAYERS:
             if name not in _TRAINING_LAYERS:
                 self._say("augmentation layers are left out: they change nothing at inference")
-            result = _made(
-                "keras.layers", "Rescaling", {"name": node["config"].get("name"), "scale": 1.0, "offset": 0.0}
-            )
+            result = self._identity(node["config"].get("name"))
+        elif _is_operation(node, name):
+            result = self._operation(node, name)
         else:
             result = self._known_layer(node, name)
         layer_name = node.get("name") or node["config"].get("name")
@@ -148,12 +147,9 @@ class _Modernizer:
         return _made("keras.layers", "Rescaling", {"name": name, "scale": 1.0, "offset": 0.0})
 
     def _operation(self, node: Config, name: str) -> Config:
-        import importlib
-
-        module = str(node["module"])
-        known = getattr(importlib.import_module(module), name, None) if module in _OPERATIONS else None
-        if not (isinstance(known, type) and issubclass(known, keras.Operation)):
-            raise ModelError(f"it names {name!r} of {module!r}")
+        module = _module_of_operation(name)
+        if module is None:
+            raise ModelError(self._foreign(node))
         return _made(module, name, _plain(node["config"]))
 
     def _known_layer(self, node: Config, name: str) -> Config:
@@ -226,14 +222,12 @@ class _Modernizer:
         if own not in ("", "keras", "Keras") or package not in ("", "keras", "Keras"):
             raise ModelError(self._foreign(node))
         plain = _RENAMED_CLASSES.get(plain, plain)
-        is_operation = str(module).startswith(_OPERATIONS)
         if plain in _REFUSED:
             raise ModelError(
                 f"its layer {_title(node)} runs code or reads files of its own; rebuild the model without it"
             )
-        if not (
-            plain in _MODELS or is_operation or _is_augmentation(plain) or plain in _layer_names() | _TRAINING_LAYERS
-        ):
+        known = plain in _layer_names() | _TRAINING_LAYERS | set(_MODELS) or _is_augmentation(plain)
+        if not known and not _is_operation(node, plain):
             raise ModelError(self._foreign(node))
         return plain
 
@@ -331,6 +325,22 @@ def _is_empty(key: str, value: Any) -> bool:
 def _title(node: Config) -> str:
     name = node.get("name") or (node.get("config") or {}).get("name")
     return f"{name!r} ({node.get('class_name')})" if name else f"{node.get('class_name')}"
+
+
+def _is_operation(node: Config, name: str) -> bool:
+    """Tell whether a node is an operation of `keras.ops`, which .h5 files name without its module."""
+    module = node.get("module")
+    return str(module).startswith(_OPERATIONS) or (module is None and name not in _layer_names() | set(_MODELS))
+
+
+@cache
+def _module_of_operation(name: str) -> str | None:
+    """Return the module of a mathematical operation of Keras, or None if there is none of that name."""
+    for module in _OPERATIONS:
+        known = getattr(importlib.import_module(module), name, None)
+        if isinstance(known, type) and issubclass(known, keras.Operation) and not issubclass(known, keras.Layer):
+            return module
+    return None
 
 
 def _is_augmentation(name: str) -> bool:
