@@ -8,18 +8,19 @@ from pathlib import Path
 
 import click
 
-from fmnist_edge.cli.options import common_options, note, overwrite_option, print_findings, shows_progress
-from fmnist_edge.errors import GateError
+from fmnist_edge.cli.options import FILE, common_options, note, overwrite_option, print_findings, shows_progress
+from fmnist_edge.errors import GateError, UsageError
+from fmnist_edge.model_info import MODELS
 
 
 @click.command(name="deploy")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=FILE)
 @click.option("--check", is_flag=True, help="Verify the kit in DIR: its files, its models, their answers here.")
 @click.option(
     "--model",
     "models",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Another .onnx file for the embedded one of its kind; may be given once for each kind.",
 )
@@ -27,7 +28,7 @@ from fmnist_edge.errors import GateError
 @click.option("--reduced-ops", is_flag=True, help="Add the operator list for a small build of onnxruntime.")
 @click.option(
     "--web-runtime",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=click.Path(path_type=Path, readable=False, exists=True, file_okay=False),
     metavar="FOLDER",
     help="Folder of the npm package onnxruntime-web.  [default: looked for, as npm does]",
 )
@@ -73,6 +74,8 @@ def _check(folder: Path) -> None:
 def _deploy(
     folder: Path, models: tuple[Path, ...], ort: bool, reduced_ops: bool, named: Path | None, overwrite: bool
 ) -> None:
+    if not MODELS.is_dir():
+        raise UsageError("deploy copies files of the package, which runs from a zip here: install it first")
     from fmnist_edge.atomic import write_folder_atomically
     from fmnist_edge.kit import WEB_HINT, build_kit, find_web_runtime
     from fmnist_edge.kit_check import check_replaceable
