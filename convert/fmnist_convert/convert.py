@@ -50,6 +50,7 @@ from fmnist_edge.contract import INPUT_NAME, OUTPUT_NAME
 from fmnist_edge.dataset import Split, load_split
 from fmnist_edge.errors import GateError
 from fmnist_edge.model_info import side_json_path, vectors_path
+from fmnist_edge.pictures import named_collections
 from fmnist_edge.session import open_session
 
 DEFAULT_VERSION: Final = "1.0.0"
@@ -75,13 +76,15 @@ def convert(
     keep_fp32: bool = False,
     allow_worse: bool = False,
     pictures: Sequence[Path] = (),
+    photos: Path | None = None,
     progress: Progress = SILENT,
 ) -> Conversion:
     """Convert a network and measure the result; nothing is written yet.
 
     `name` is the name of model and files, by default that of the source. `max_drop` (0..1) and `min_agreement` (0..1)
     replace the limits of the gate. Where it does not hold, the result has no int8 file (unless `allow_worse`), and the
-    fp32 file only with `keep_fp32`. `pictures` are collections to calibrate and measure a photo model on.
+    fp32 file only with `keep_fp32`. A photo model is calibrated and measured on collections of `pictures`, and on the
+    public `photos`: see `named_collections`.
     Raises ModelError, DataError, UsageError.
     """
     name = plain_name(name or source.name.removesuffix(source.suffix))
@@ -91,7 +94,7 @@ def convert(
     if original.is_photo:
         return convert_photo_model(
             original,
-            pictures=pictures,
+            collections=named_collections(pictures, photos),
             data=data,
             name=name,
             model_version=model_version,

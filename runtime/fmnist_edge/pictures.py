@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ OnDone = Callable[[int], None]
 """Called now and then with how many more pictures are done."""
 
 LABELS_FILE: Final = "labels.csv"
+PICTURES_VARIABLE: Final = "FMNIST_PICTURES"
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 PARTS: Final = ("train", "validation")
 BLOCK: Final = 100
@@ -81,6 +83,19 @@ class Picture:
     def name(self) -> str:
         """The collection's name and the path: `phone.zip/train/a.jpg`."""
         return f"{self.collection.name}/{self.path}"
+
+
+def named_collections(pictures: Sequence[Path] = (), photos: Path | None = None) -> list[Path]:
+    """Return the collections that a command reads: those given, else the public photos and what $FMNIST_PICTURES names.
+
+    `photos` is the folder of the public photos, if not that of $FMNIST_PHOTOS or the user's cache. Raises DataError.
+    """
+    from fmnist_edge.download import find_photos
+
+    if pictures:
+        return [*pictures, *([photos] if photos else [])]
+    named = [Path(one) for one in os.environ.get(PICTURES_VARIABLE, "").split(os.pathsep) if one]
+    return [find_photos(photos), *named]
 
 
 def read_collections(paths: Iterable[Path], part: Part) -> list[Picture]:

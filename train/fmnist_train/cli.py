@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 RECIPES: Final = {"classifier": ("default", "tutorial"), "photo": ("photo",)}
 LINES_A_RUN: Final = 10  # of progress, where no terminal shows a bar
 BAR_SECONDS: Final = 0.5  # between two updates of a bar
-PICTURES_VARIABLE: Final = "FMNIST_PICTURES"
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 Show = Callable[[str, int, int, Mapping[str, float]], None]
@@ -111,7 +109,9 @@ def train(
     if part == "photo":
         _refuse({"--recipe": recipe_name, "--seeds": seeds}, "--part photo")
         _require_extra()
-        _train_photo(epochs, batch_size, seed, data, _collections(pictures, photos), output, overwrite, resume)
+        from fmnist_edge.pictures import named_collections
+
+        _train_photo(epochs, batch_size, seed, data, named_collections(pictures, photos), output, overwrite, resume)
         return
     _refuse({"--pictures": pictures or None, "--photos": photos}, "--part classifier")
     recipe_name = recipe_name or "default"
@@ -138,16 +138,6 @@ def _require_extra() -> None:
     for module, name in (("tensorflow", "TensorFlow"), ("keras", "Keras")):
         if find_spec(module) is None:
             raise MissingExtraError("train", "train", name)
-
-
-def _collections(pictures: tuple[Path, ...], photos: Path | None) -> list[Path]:
-    """Return the collections to train on: those given, else the public photos and $FMNIST_PICTURES."""
-    from fmnist_edge.download import find_photos
-
-    if pictures:
-        return [*pictures, *([photos] if photos else [])]
-    named = [Path(one) for one in os.environ.get(PICTURES_VARIABLE, "").split(os.pathsep) if one]
-    return [find_photos(photos), *named]
 
 
 def _train_photo(
