@@ -100,25 +100,24 @@ def read_photo_network(model: Any) -> PhotoNetwork:
     """
     from fmnist_convert.backend import keras
 
-    kinds = keras.layers
-    shape, layers = tuple(model.input_shape), [one for one in model.layers if not _passes_on(one)]
-    if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or len(layers) < 3:
+    kinds, shape = keras.layers, tuple(model.input_shape)
+    if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
         raise ModelError(f"a photo model takes RGB squares [batch, side, side, 3], not {list(shape)}")
-    pooling, dense = layers[-2:]
+    *layers, dense = (one for one in model.layers if not isinstance(one, kinds.Dropout))
+    scaled = []  # by the temperature of the softmax; reading a file puts a Rescaling by 1 in the place of a Dropout
+    while layers and isinstance(layers[-1], kinds.Rescaling):
+        scaled.append(layers.pop())
+    pooling = layers[-1] if layers else None
     is_head = isinstance(pooling, kinds.GlobalAveragePooling2D) and isinstance(dense, kinds.Dense)
     if not is_head or dense.units != len(LABELS) or dense.activation is not keras.activations.softmax:
         raise ModelError("a photo model ends in GlobalAveragePooling2D and Dense(10, activation='softmax')")
-    kernel = np.asarray(dense.kernel, np.float32)
-    bias = np.asarray(dense.bias, np.float32) if dense.use_bias else np.zeros(len(LABELS), np.float32)
-    return PhotoNetwork(keras.Model(model.inputs, pooling.input), kernel, bias)
-
-
-def _passes_on(layer: Any) -> bool:
-    """Tell whether a layer does nothing in inference: Dropout, or the Rescaling by 1 that stands for it once read."""
-    from fmnist_convert.backend import keras
-
-    rescales = isinstance(layer, keras.layers.Rescaling)
-    return isinstance(layer, keras.layers.Dropout) or (rescales and (layer.scale, layer.offset) == (1.0, 0.0))
+    kernel = np.asarray(dense.kernel, np.float64)
+    bias = np.asarray(dense.bias, np.float64) if dense.use_bias else np.zeros(len(LABELS))
+    for one in scaled:
+        bias = bias + np.broadcast_to(one.offset, len(kernel)) @ kernel
+        kernel = kernel * np.broadcast_to(one.scale, len(kernel))[:, None]
+    features = keras.Model(model.inputs, pooling.input)
+    return PhotoNetwork(features, kernel.astype(np.float32), bias.astype(np.float32))
 
 
 def float_network(network: PhotoNetwork) -> onnx.ModelProto:
