@@ -42,7 +42,7 @@ from fmnist_convert.parity import (
     measure_parity,
 )
 from fmnist_convert.progress import SILENT, Progress
-from fmnist_convert.quantize import Pictures, quantize_statically, run
+from fmnist_convert.quantize import BATCH_DIFFERENCE, Pictures, batch_difference, quantize_statically, run
 from fmnist_convert.quantize_mlp import describe_mlp, quantize_mlp
 from fmnist_convert.vectors import PHOTO_TOLERANCE, TOLERANCE, build_vectors
 from fmnist_edge.classifier import Classifier
@@ -56,9 +56,7 @@ from fmnist_edge.session import open_session
 DEFAULT_VERSION: Final = "1.0.0"
 CALIBRATION: Final = slice(0, 55_000, 55)  # images of the training split whose ranges the general way takes
 BATCH: Final = 500  # images that are measured at a time
-SINGLES: Final = 50  # images that are also run alone
 ANY: Final = Limits(1.0, 0.0, 1.0, 1.0)  # what --allow-worse asks of the quantizer
-BATCH_DIFFERENCE: Final = 1e-5  # what a probability may differ alone and in a batch: float nodes sum in another order
 
 Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """uint8 [n, 28, 28] to float32 [n, 10]."""
@@ -214,11 +212,10 @@ def _measure(
                 ("int8, graph optimizations off,", _unoptimized(int8_path)),
             )
         ]
-        alone = np.concatenate([classifier.predict(test.images[at : at + 1]) for at in range(SINGLES)])
+        difference = batch_difference(int8.model, test.images, outputs[1])
     full, optimized, plain = (measure_parity(output, reference, test.labels) for output in outputs)
     broken = broken_float_limits(full) + broken_limits("int8", optimized, limits)
     broken += broken_limits("int8 without graph optimizations", plain, limits)
-    difference = float(np.abs(alone - outputs[1][:SINGLES]).max())
     if difference > BATCH_DIFFERENCE:
         broken.append(f"int8: an image alone differs by {difference:.2g} from the same in a batch")
     return _Measured(fp32, int8.model, (full, optimized, plain), outputs[1], broken)

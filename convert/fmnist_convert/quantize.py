@@ -2,13 +2,12 @@
 
 uint8 activations in ranges from training images, int8 weights with a scale for each output channel. Weights keep to
 -64..64 (`reduce_range`): x86 CPUs without VNNI add products in pairs in a saturating 16-bit integer, and whichever two
-weights meet there, 2 * 64 * 255 = 32,640 fits. Where the result misses its limits on validation images, the nodes that
-cost most are left in float, as few as it takes.
+weights meet there, 2 * 64 * 255 = 32,640 fits. Where the result misses its limits on validation images, the tensors
+that cost most are left in float, as few as it takes.
 """
 
 from __future__ import annotations
 
-import inspect
 import logging
 import tempfile
 from collections import Counter
@@ -36,13 +35,14 @@ QUANTIZED: Final = (
     *("Add", "AveragePool", "Clip", "Concat", "GlobalAveragePool", "LeakyRelu", "MaxPool", "Relu"),
     *("Flatten", "Pad", "Reshape", "Squeeze", "Transpose", "Unsqueeze"),
 )
-# Nodes whose stay in float is tried: those that round. The others follow their neighbours.
-ROUNDING_NODES: Final = (*WEIGHTED, "Add", "AveragePool", "Concat", "GlobalAveragePool", "LeakyRelu")
 # Share of each limit that may be used up on validation images, so that other images hold the whole limit: with 5,000
 # images and 1.5 % of labels changed, a standard error is 0.17 points.
 SAFETY: Final = 0.8
-RANKING_IMAGES: Final = 1_000  # of the validation images, for ranking the nodes by what they cost
+RANKING_IMAGES: Final = 1_000  # of the validation images, for ranking the tensors by what they cost
 BATCH: Final = 250
+SINGLES: Final = 25  # images that are run alone
+BATCH_DIFFERENCE: Final = 1e-5  # what a probability may differ alone and in a batch: float sums in another order
+ACTIVATIONS: Final = ("Relu", "Clip")
 SCALINGS: Final = ("Cast", "Mul", "Add", "Sub", "Div")
 MOVES: Final = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze")  # the same numbers in another shape
 HALF_A_LEVEL: Final = 0.501  # as far as rounding moves a level anyway
@@ -65,7 +65,7 @@ class StaticInt8:
 
     model: onnx.ModelProto
     kept_in_float: tuple[str, ...]
-    """Names of the nodes that were left in float."""
+    """Names of the tensors that were left in float: "output of Conv_1", "weights of Gemm_2"."""
     parity: Parity
     """Against fp32, on the validation images."""
 
@@ -89,7 +89,7 @@ def quantize_statically(
         judge = _Judge(quantizer, validation, limits.tightened(SAFETY), progress)
         found = judge.measure(())
         if found.broken:
-            found = _least_kept_in_float(judge, quantizer.candidates(), found.broken)
+            found = _least_kept_in_float(judge, quantizer.candidates, found.broken)
         return found.result
 
 
@@ -100,11 +100,9 @@ class _Trial:
 
 
 def _least_kept_in_float(judge: _Judge, candidates: list[str], broken: list[str]) -> _Trial:
-    """Return the first result that holds: nodes are left in float by how much that gains, and as few as it takes."""
-    if len(candidates) < 2:
-        raise GateError(f"no int8 form holds the limits on validation images: {'; '.join(broken)}")
-    gains = judge.gains(candidates)
-    ranked = sorted(candidates, key=lambda name: -gains[name])
+    """Return the first result that holds: tensors are left in float by how much that gains, and as few as it takes."""
+    found, costs = _Trial(judge.nothing, broken), judge.costs(candidates)
+    ranked = sorted(candidates, key=lambda name: costs[name])
     for count in range(1, len(ranked)):
         found = judge.measure(tuple(ranked[:count]))
         if not found.broken:
@@ -120,79 +118,138 @@ def _least_kept_in_float(judge: _Judge, candidates: list[str], broken: list[str]
 class _Judge:
     """Measures quantized forms of one network against its float form."""
 
+    nothing: StaticInt8
+    """The form with nothing in float, once it has been measured."""
+
     def __init__(self, quantizer: _Quantizer, validation: Pictures, limits: Limits, progress: Progress) -> None:
         self._quantizer, self._validation, self._limits, self._progress = quantizer, validation, limits, progress
         progress.step("fp32 on validation images")
         self._reference = run(quantizer.prepared, validation.inputs, progress)
 
     def measure(self, kept: tuple[str, ...]) -> _Trial:
+        """Measure the form with some tensors left in float."""
         self._progress.step(f"int8 on validation images, in float: {', '.join(kept) or 'nothing'}")
         model = self._quantizer.quantize(kept)
         found = run(model, self._validation.inputs, self._progress)
         parity = measure_parity(found, self._reference, self._validation.labels)
-        return _Trial(StaticInt8(model, kept, parity), broken_limits("int8", parity, self._limits))
+        broken = broken_limits("int8", parity, self._limits)
+        if kept and batch_difference(model, self._validation.inputs, found) > BATCH_DIFFERENCE:
+            broken.append("an image alone gets another answer than in a batch")
+        result = StaticInt8(model, kept, parity)
+        if not kept:
+            self.nothing = result
+        return _Trial(result, broken)
 
-    def gains(self, candidates: list[str]) -> dict[str, float]:
-        """Return how small the mean difference of probabilities gets with each node left in float: the negative."""
-        self._progress.step("what each node costs")
+    def costs(self, candidates: list[str]) -> dict[str, float]:
+        """Return the mean difference of probabilities that stays with each tensor left in float."""
+        self._progress.step("what each tensor costs")
         inputs, reference = self._validation.inputs[:RANKING_IMAGES], self._reference[:RANKING_IMAGES]
         costs = {}
         for number, name in enumerate(candidates):
             self._progress.count(number, len(candidates))
             found = run(self._quantizer.quantize((name,)), inputs)
-            costs[name] = -float(np.abs(found - reference).mean())
+            costs[name] = float(np.abs(found - reference).mean())
         self._progress.count(len(candidates), len(candidates))
         return costs
 
 
 class _Quantizer:
-    """onnxruntime's quantizer on one prepared network; the images are run through it once."""
+    """onnxruntime's quantizer on one prepared network; tensors are taken back to float in its result."""
 
     def __init__(
         self, fp32: onnx.ModelProto, calibration: NDArray[np.uint8], operators: Sequence[str], folder: Path
     ) -> None:
-        self._calibration, self._operators, self._folder = calibration, operators, folder
         self.prepared = _prepared(fp32, folder)
-        self._inputs = folder / "prepared.onnx"
-        onnx.save(self.prepared, self._inputs)
-
-    def candidates(self) -> list[str]:
-        """Return the names of the nodes that round, in the order of the graph."""
-        constants = {tensor.name for tensor in self.prepared.graph.initializer}
-        return [
-            node.name
-            for node in self.prepared.graph.node
-            if node.op_type in {*self._operators} & {*ROUNDING_NODES} and not constants.issuperset(node.input)
-        ]
-
-    def quantize(self, kept_in_float: Collection[str]) -> onnx.ModelProto:
-        """Return the QDQ form with the named nodes left in float; default-domain operators only."""
-        output = self._folder / "quantized.onnx"
+        source, output = folder / "prepared.onnx", folder / "quantized.onnx"
+        onnx.save(self.prepared, source)
         level = logging.root.manager.disable
         logging.disable(logging.WARNING)  # it reports each bias it meets, and that it was not run by its own command
         try:
             quantize_static(
-                self._inputs,
+                source,
                 output,
-                _Reader(self.prepared.graph.input[0].name, self._calibration),
+                _Reader(self.prepared.graph.input[0].name, calibration),
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=list(self._operators),
-                nodes_to_exclude=list(kept_in_float),
+                op_types_to_quantize=list(operators),
                 per_channel=True,
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                **self._cached_ranges(),
+                extra_options={"QDQKeepRemovableActivations": True},  # a tensor left in float still needs its ReLU
             )
         finally:
             logging.disable(level)
-        return _finished(onnx.load(output))
+        self._quantized = _default_domain(onnx.load(output))
+        _round_once(self._quantized.graph)
+        self._ways = _ways_to_float(self._quantized.graph, self.prepared.graph)
 
-    def _cached_ranges(self) -> dict[str, Any]:
-        """Return the option that keeps the ranges of activations from one call to the next, where there is one."""
-        option = "calibration_cache_path"
-        known = option in inspect.signature(quantize_static).parameters
-        return {option: self._folder / "ranges.json"} if known else {}
+    @property
+    def candidates(self) -> list[str]:
+        """Return the names of all rounded tensors, in the order of the graph."""
+        return list(self._ways)
+
+    def quantize(self, kept_in_float: Collection[str]) -> onnx.ModelProto:
+        """Return the QDQ form with the named tensors left in float; default-domain operators only."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self._quantized)
+        constants = {tensor.name: tensor for tensor in self.prepared.graph.initializer}
+        known = {tensor.name for tensor in model.graph.initializer}
+        for name in kept_in_float:
+            for rounded, exact in self._ways[name].items():
+                _read_instead(model.graph, rounded, exact)
+                if exact in constants and exact not in known:
+                    model.graph.initializer.append(constants[exact])
+        return _finished(model)
+
+
+def _round_once(graph: onnx.GraphProto) -> None:
+    """Take out the rounding between an operator and its activation: onnxruntime computes both in one."""
+    pairs = _rounded_tensors(graph)
+    for node in graph.node:
+        if node.op_type in ACTIVATIONS and node.input[0] in pairs:
+            node.input[0] = pairs[node.input[0]].input[0]
+
+
+def _ways_to_float(graph: onnx.GraphProto, prepared: onnx.GraphProto) -> dict[str, dict[str, str]]:
+    """Return, for each tensor by a name for people, which rounded tensors to replace by which exact ones.
+
+    Tensors that only move the same numbers (pooling, reshaping) share a scale, and go together.
+    """
+    makers = {node.output[0]: node for node in prepared.node}
+    constants = {tensor.name for tensor in prepared.initializer}
+    groups: dict[str, dict[str, str]] = {}
+    names: dict[str, str] = {}
+    readers = {name: node.name for node in reversed(prepared.node) for name in node.input}
+    for rounded, quantize in _rounded_tensors(graph).items():
+        exact, scale = quantize.input[0], quantize.input[1]
+        maker = makers.get(exact)
+        if maker is not None and maker.op_type in ACTIVATIONS:
+            maker = makers.get(maker.input[0], maker)
+        names.setdefault(scale, f"output of {maker.name}" if maker else "input")
+        groups.setdefault(scale, {})[rounded] = exact
+    for node in graph.node:
+        weights = node.input[0].removesuffix("_quantized") if node.op_type == "DequantizeLinear" else ""
+        if weights in constants and "_bias" not in node.input[1] and node.output[0] != weights:
+            names[node.output[0]] = f"weights of {readers[weights]}"
+            groups[node.output[0]] = {node.output[0]: weights}
+    return {names[key]: groups[key] for key in groups}
+
+
+def _rounded_tensors(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
+    """Return the activations behind a pair of QuantizeLinear and DequantizeLinear, with the former node."""
+    quantizes = {node.output[0]: node for node in graph.node if node.op_type == "QuantizeLinear"}
+    return {
+        node.output[0]: quantizes[node.input[0]]
+        for node in graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in quantizes
+    }
+
+
+def _read_instead(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            if name == old:
+                node.input[place] = new
 
 
 class _Reader(CalibrationDataReader):
@@ -217,6 +274,12 @@ def run(model: onnx.ModelProto, inputs: NDArray[np.uint8], progress: Progress = 
         parts.append(session.run(None, {name: batch})[0])
     progress.count(len(inputs), len(inputs))
     return np.concatenate(parts)
+
+
+def batch_difference(model: onnx.ModelProto, inputs: NDArray[np.uint8], together: NDArray[np.float32]) -> float:
+    """Return by how much a probability of a few inputs differs alone from that in a batch."""
+    alone = [run(model, inputs[at : at + 1]) for at in range(min(SINGLES, len(inputs)))]
+    return float(np.abs(np.concatenate(alone) - together[: len(alone)]).max())
 
 
 def _batches(inputs: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
@@ -286,16 +349,11 @@ def pool_globally(graph: onnx.GraphProto) -> None:
 
 
 def _float_logits(graph: onnx.GraphProto) -> None:
-    """Take the rounding out of whatever leads to an output through float nodes alone: the logits above all."""
-    makers = {node.output[0]: node for node in graph.node}
-    outputs = [value.name for value in graph.output]
-    ends = [node for node in graph.node if node.op_type == "Softmax" or set(node.output) & set(outputs)]
-    for node in ends:
-        for place, name in enumerate(node.input):
-            restored = makers.get(name)
-            rounded = makers.get(restored.input[0]) if restored and restored.op_type == "DequantizeLinear" else None
-            if rounded is not None and rounded.op_type == "QuantizeLinear":
-                node.input[place] = rounded.input[0]
+    """Take the rounding out of what leads to an output or a softmax: the logits above all."""
+    pairs, outputs = _rounded_tensors(graph), {value.name for value in graph.output}
+    for node in graph.node:
+        if node.op_type == "Softmax" or outputs & set(node.output):
+            node.input[:] = [pairs[name].input[0] if name in pairs else name for name in node.input]
 
 
 def _feed_directly(graph: onnx.GraphProto) -> None:

@@ -13,6 +13,7 @@ import pytest
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
 
 ROOT = Path(__file__).parents[2]
+SHIPPED_VERSION = "1.1.0"
 SHIPPED_KERAS = ROOT / "train" / "artifacts" / "fmnist-mlp.keras"
 
 
@@ -53,7 +54,7 @@ def conversion(quantized: Any) -> Any:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "quantize_mlp", lambda *_: quantized)
-        return module.convert(SHIPPED_KERAS)
+        return module.convert(SHIPPED_KERAS, model_version=SHIPPED_VERSION)
 
 
 @pytest.fixture(scope="session")

@@ -28,16 +28,11 @@ def model() -> Any:
 
     keras.utils.set_random_seed(1)
     layers = keras.layers
-    features = keras.Sequential(
-        [
-            keras.Input((SIDE, SIDE, 3), dtype="uint8"),
-            layers.Rescaling(1 / 127.5, offset=-1.0),
-            layers.Conv2D(16, 3, strides=4, padding="same", activation="relu"),
-            layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False),
-            layers.BatchNormalization(),
-            layers.ReLU(),
-        ]
-    )
+    pixels = keras.Input((SIDE, SIDE, 3), dtype="uint8")
+    signal = layers.Rescaling(1 / 127.5, offset=-1.0)(pixels)
+    signal = layers.Conv2D(16, 3, strides=4, padding="same", activation="relu")(signal)
+    signal = layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False)(signal)
+    features = keras.Model(pixels, layers.ReLU()(layers.BatchNormalization()(signal)))
     split = load_split("train")
     pooled = np.asarray(features(squares(split.images[:1500]))).mean(axis=(1, 2))
     inputs = np.concatenate([pooled, np.ones((len(pooled), 1))], axis=1)
