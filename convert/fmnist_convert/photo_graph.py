@@ -107,7 +107,7 @@ def read_photo_network(model: Any) -> PhotoNetwork:
     scaled = []  # by the temperature of the softmax; reading a file puts a Rescaling by 1 in the place of a Dropout
     while layers and isinstance(layers[-1], kinds.Rescaling):
         scaled.append(layers.pop())
-    pooling = layers[-1] if layers else None
+    pooling: Any = layers[-1] if layers else None
     is_head = isinstance(pooling, kinds.GlobalAveragePooling2D) and isinstance(dense, kinds.Dense)
     if not is_head or dense.units != len(LABELS) or dense.activation is not keras.activations.softmax:
         raise ModelError("a photo model ends in GlobalAveragePooling2D and Dense(10, activation='softmax')")
