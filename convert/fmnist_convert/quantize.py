@@ -181,6 +181,8 @@ class _Quantizer:
             logging.disable(level)
         self._quantized = _default_domain(onnx.load(output))
         _round_once(self._quantized.graph)
+        _float_logits(self._quantized.graph)
+        _remove_unused(self._quantized.graph)
         self._ways = _ways_to_float(self._quantized.graph, self.prepared.graph)
 
     @property
@@ -301,10 +303,9 @@ def _prepared(fp32: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
 
 
 def _finished(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the file's final form: logits in float, the image straight into the integers, no trace of its making."""
+    """Return the file's final form: the image straight into the integers, no trace of how it was made."""
     result = _default_domain(model)
     graph = result.graph
-    _float_logits(graph)
     _feed_directly(graph)
     _remove_unused(graph)
     ordered = sorted(graph.initializer, key=lambda tensor: tensor.name)
