@@ -116,7 +116,7 @@ def read_photo_network(model: Any) -> PhotoNetwork:
     for one in scaled:
         bias = bias + np.broadcast_to(one.offset, len(kernel)) @ kernel
         kernel = kernel * np.broadcast_to(one.scale, len(kernel))[:, None]
-    features = keras.Model(model.inputs, pooling.input)
+    features = keras.Model(model.input, pooling.input)
     return PhotoNetwork(features, kernel.astype(np.float32), bias.astype(np.float32))
 
 

@@ -40,7 +40,7 @@ def model() -> Any:
     weights = np.linalg.lstsq(inputs, targets, rcond=1e-6)[0].astype(np.float32)
     pooling, dense = layers.GlobalAveragePooling2D()(features.output), layers.Dense(10, activation="softmax")
     temperature = layers.Rescaling(0.5)(layers.Dropout(0.2)(pooling))
-    whole = keras.Model(features.inputs, dense(temperature))
+    whole = keras.Model(features.input, dense(temperature))
     dense.set_weights([2 * weights[:-1], weights[-1]])
     return whole
 
@@ -120,7 +120,7 @@ def test_a_network_without_the_head_that_maps_need_is_refused(model: Any) -> Non
     import keras
 
     flat = keras.layers.Flatten()(read_photo_network(model).features.output)
-    other = keras.Model(model.inputs, keras.layers.Dense(10, activation="softmax")(flat))
+    other = keras.Model(model.input, keras.layers.Dense(10, activation="softmax")(flat))
     with pytest.raises(ModelError, match="GlobalAveragePooling2D"):
         read_photo_network(other)
 
