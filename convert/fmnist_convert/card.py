@@ -17,7 +17,7 @@ from fmnist_convert.parity import Limits, Parity
 from fmnist_edge import __version__
 from fmnist_edge.contract import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME, PHOTO_NAME
 from fmnist_edge.dataset import SHA256
-from fmnist_edge.model_info import facts_from_metadata
+from fmnist_edge.model_info import decode_metadata
 
 SCHEMA: Final = 1  # of this description; raised when a key changes its meaning
 TOOLS: Final = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy")
@@ -134,7 +134,7 @@ def as_json(content: Mapping[str, Any]) -> bytes:
 
 def _as_text(value: Any) -> str:
     """Return plain text as it is, all else as JSON; text that looks like JSON ("1.10") is quoted."""
-    if isinstance(value, str) and facts_from_metadata({"": value}) == {"": value}:
+    if isinstance(value, str) and decode_metadata({"": value}) == {"": value}:
         return value
     return json.dumps(value, sort_keys=True)
 

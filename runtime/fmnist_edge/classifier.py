@@ -18,7 +18,7 @@ from fmnist_edge.fast_png import read_plain_png
 from fmnist_edge.image_files import MAX_PIXELS, read_file, read_stream
 from fmnist_edge.images import ImageSource, check_batch, fit, on_dark_background
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
-from fmnist_edge.session import BoundSession, facts_of, failed_run, kind_of, open_session
+from fmnist_edge.session import BoundSession, failed_run, kind_of, metadata_of, open_session
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -153,7 +153,7 @@ class Classifier:
     def _opened(self, path: Path) -> _Model:
         session = open_session(path, threads=self.threads)
         own = self.unsure_below
-        return _Model(path, session, _threshold(facts_of(session), path) if own is None else own)
+        return _Model(path, session, _threshold(metadata_of(session), path) if own is None else own)
 
     def classify(self, image: ImageSource) -> Prediction:
         """Classify one picture: a path, bytes of an image file, a file open in binary mode, a PIL image, or an array.
@@ -258,9 +258,9 @@ def _check_arguments(threads: int, route: str, max_pixels: int, unsure_below: fl
         raise UsageError(f"unsure_below is {unsure_below!r}; give a probability, 0..1")
 
 
-def _threshold(facts: dict[str, Any], model: Path) -> float:
+def _threshold(metadata: dict[str, Any], model: Path) -> float:
     """Return the confidence below which answers are unsure, as the model's metadata have it; 0 without."""
-    value = facts.get("unsure_below", 0.0)
+    value = metadata.get("unsure_below", 0.0)
     if isinstance(value, (int, float)) and 0 <= value <= 1:
         return float(value)
     raise ModelError(f"{model} does not keep the contract: unsure_below is {value!r}, no number in 0..1")

@@ -1,6 +1,6 @@
-"""What every model file promises, in one place: names, shapes, labels.
+"""The contract of every model file: names, shapes, labels.
 
-Training builds to it, conversion stamps it, the runtime refuses a file that breaks it.
+Training builds to it, conversion writes it into the file, the runtime refuses a file that breaks it.
 """
 
 from __future__ import annotations
@@ -20,20 +20,16 @@ LABELS: Final = (
     "Bag",
     "Ankle boot",
 )
-IMAGE_SIDE: Final = 28  # pixels; images are uint8 [28, 28], 0 is the black ground, 255 the brightest garment
+IMAGE_SIDE: Final = 28  # pixels; images are uint8 [28, 28], 0 is the black background, 255 the brightest garment
 INPUT_NAME: Final = "image"  # uint8 [batch, 28, 28]
 OUTPUT_NAME: Final = "probabilities"  # float32 [batch, 10], each row sums to 1
 BATCH_DIMENSION: Final = "batch"
-LEAST_SIDE: Final = 128  # pixels; hosts reduce larger photos to a long side of this or more, of at most 512
-UNSURE: Final = "unsure"  # the label shown when the confidence is below the threshold
+UNSURE: Final = "unsure"  # the label when the confidence is below the threshold
 
 
 # The photo model: `photo` uint8 [height, width, 3] RGB of any size in; `probabilities` float32 [1, 10] and `saw`
 # float32 [rows, columns] out, the class activation map of the best class, 0..1, over the whole photo.
 PHOTO_NAME: Final = "photo"
 SAW_NAME: Final = "saw"
-
-# Of the photo model before this one; they go with the last module that names them.
-MASK_NAME: Final = "mask"
-MASK_SIDE: Final = 96
-PHOTO_MAX_SIDE: Final = 1024
+# Hosts reduce larger photos by any averaging filter to a long side of this many pixels or more, 512 at most.
+LEAST_SIDE: Final = 128

@@ -42,7 +42,7 @@ from fmnist_edge.self_test import (
     Vectors,
     load_vectors,
 )
-from fmnist_edge.session import facts_of, kind_of, open_session, session_options
+from fmnist_edge.session import kind_of, metadata_of, open_session, session_options
 
 FACTS: Final = "model.json"
 SUMS: Final = "SHA256SUMS"
@@ -173,7 +173,7 @@ def _users_model(path: Path) -> KitModel:
     session = open_session(path)
     name = re.sub(r"[^A-Za-z0-9._-]", "-", path.stem) + ".onnx"
     digest = sha256_of(path)
-    told = read_side_json(path) if side_json_path(path).is_file() else facts_of(session)
+    told = read_side_json(path) if side_json_path(path).is_file() else metadata_of(session)
     facts = {"name": path.stem, "version": "", "unsure_below": 0.0} | told | {"file": name, "sha256": digest}
     if not vectors_path(path).is_file():
         return KitModel(path, name, facts, _measured_vectors(session, digest))

@@ -1,4 +1,4 @@
-"""The shipped model files, and what a model file says of itself. Imports no numpy and no onnxruntime."""
+"""The shipped model files, and the metadata in and beside a model file. Imports no numpy and no onnxruntime."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_model(path: Path) -> bytes:
 
 
 def _content(path: Path) -> bytes:
-    """Return the bytes of a file; where this package was imported from inside a zip, also of its own files."""
+    """Return the bytes of a file, also of one of this package's own where it is imported from inside a zip."""
     if path.parent == MODELS and not MODELS.is_dir():
         content: bytes = __spec__.loader.get_data(str(path))  # type: ignore[union-attr]
         return content
@@ -37,22 +37,22 @@ def sha256_of(path: Path) -> str:
 
 
 def side_json_path(model: Path) -> Path:
-    """Return where the JSON beside a model file lies (browsers cannot read the metadata inside)."""
+    """Return the path of the JSON beside a model file (browsers cannot read the metadata inside)."""
     return model.with_suffix(".json")
 
 
 def vectors_path(model: Path) -> Path:
-    """Return where the self-test vectors of a model file lie."""
+    """Return the path of a model file's self-test vectors."""
     return model.with_suffix(".vectors.json")
 
 
 def read_side_json(model: Path) -> dict[str, Any]:
-    """Return the facts that stand beside a model file. Raises ModelError if missing or damaged."""
+    """Return the JSON beside a model file. Raises ModelError if it is missing or damaged."""
     return _read_json(side_json_path(model), "description")
 
 
 def read_vectors(model: Path) -> dict[str, Any]:
-    """Return the self-test vectors that stand beside a model file. Raises ModelError if missing or damaged."""
+    """Return a model file's self-test vectors. Raises ModelError if they are missing or damaged."""
     return _read_json(vectors_path(model), "self-test vectors")
 
 
@@ -68,7 +68,7 @@ def _read_json(path: Path, what: str) -> dict[str, Any]:
     return content
 
 
-def facts_from_metadata(metadata: dict[str, str]) -> dict[str, Any]:
+def decode_metadata(metadata: dict[str, str]) -> dict[str, Any]:
     """Decode a model's metadata_props: values are JSON where they parse as JSON, else plain text."""
     return {key: _decoded(value) for key, value in metadata.items()}
 
@@ -76,5 +76,5 @@ def facts_from_metadata(metadata: dict[str, str]) -> dict[str, Any]:
 def _decoded(value: str) -> Any:
     try:
         return json.loads(value)
-    except (ValueError, RecursionError):  # the latter of a stranger's brackets within brackets
+    except (ValueError, RecursionError):  # RecursionError: brackets within brackets
         return value

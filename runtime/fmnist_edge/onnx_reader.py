@@ -35,7 +35,7 @@ _TENSOR_SHAPE, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 1, 13, 14
 _DEFAULT_DOMAINS: Final = (b"", b"ai.onnx")
 
 
-def screened_content(model: Path) -> bytes:
+def validated_content(model: Path) -> bytes:
     """Return the bytes of a model file that may be handed to onnxruntime.
 
     Raises ModelError if it cannot be read, is no ONNX file, or holds what no contract needs: data outside the file,

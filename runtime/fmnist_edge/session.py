@@ -1,4 +1,4 @@
-"""The onnxruntime session: opening one, trying out strangers' models, refusing what breaks the contracts."""
+"""The onnxruntime session: opening one, trying out models that users bring, refusing what breaks the contracts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fmnist_edge.errors import ModelError
 from fmnist_edge.model_info import (
     EMBEDDED_CLASSIFIER,
     EMBEDDED_PHOTO_MODEL,
-    facts_from_metadata,
+    decode_metadata,
     read_model,
     sha256_of,
 )
@@ -52,13 +52,13 @@ def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> An
     options = _options(threads, optimized)
     if model in (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL):
         return _opened(read_model(model), options, model)
-    from fmnist_edge.onnx_reader import model_bytes, screened_content  # not above: the shipped models need neither
+    from fmnist_edge.onnx_reader import model_bytes, validated_content  # not above: the shipped models need neither
 
     own_format = model.suffix == ".ort"
-    content = model_bytes(model) if own_format else screened_content(model)
+    content = model_bytes(model) if own_format else validated_content(model)
     cautious = _options(1, False)
     for one in (cautious, options):
-        # The name decides, so that nothing unscreened hides in an .onnx file.
+        # The name decides, so that nothing hides from validation in an .onnx file.
         one.add_session_config_entry("session.load_model_format", "ORT" if own_format else "ONNX")
         limit_memory(one)
     try_out(lambda: _opened(content, cautious, model), lambda session: kind_of(session) == "photo", model)
@@ -105,9 +105,9 @@ def failed_run(model: Path, error: Exception) -> ModelError:
     return ModelError(f"{model} cannot be run: {detail}")
 
 
-def facts_of(session: Any) -> dict[str, Any]:
-    """Return what the model's metadata say, decoded."""
-    return facts_from_metadata(session.get_modelmeta().custom_metadata_map)
+def metadata_of(session: Any) -> dict[str, Any]:
+    """Return the decoded metadata of a model."""
+    return decode_metadata(session.get_modelmeta().custom_metadata_map)
 
 
 def _check_contract(session: Any, model: Path) -> None:
@@ -119,7 +119,7 @@ def _check_contract(session: Any, model: Path) -> None:
     missing = [output for output in _OUTPUTS[kind_of(session)] if output not in outputs]
     if missing:
         raise _breaks(model, f"its outputs are {outputs}, without {missing}")
-    labels = facts_of(session).get("labels")
+    labels = metadata_of(session).get("labels")
     if labels != list(LABELS):
         raise _breaks(model, f"its labels are {labels}, not those of Fashion-MNIST")
 
@@ -176,7 +176,7 @@ def try_out(opened: Callable[[], Any], is_photo_model: Callable[[Any], bool], mo
             outcome.append(error)
 
     # A node that hears nothing cannot be stopped from outside, so it is left behind: a thread that no exit waits for.
-    thread = threading.Thread(target=attempt, name="model-trial", daemon=True)
+    thread = threading.Thread(target=attempt, name="model-try-out", daemon=True)
     thread.start()
     thread.join(SECONDS)
     if thread.is_alive():
@@ -236,11 +236,11 @@ def inspect_model(model: Path | None = None) -> dict[str, Any]:
     Raises ModelError if it is missing or breaks the contract.
     """
     path = model or EMBEDDED_CLASSIFIER
-    facts = facts_from_metadata(open_session(path).get_modelmeta().custom_metadata_map)
-    first = [key for key in ("name", "version", "kind", "precision") if key in facts]
+    metadata = metadata_of(open_session(path))
+    first = [key for key in ("name", "version", "kind", "precision") if key in metadata]
     return {
         "file": str(path),
         "bytes": len(read_model(path)),
         "sha256": sha256_of(path),
-        **{key: facts[key] for key in (*first, *sorted(facts.keys() - set(first)))},
+        **{key: metadata[key] for key in (*first, *sorted(metadata.keys() - set(first)))},
     }

@@ -15,7 +15,7 @@ import pytest
 from fmnist_convert.convert import convert
 from fmnist_convert.quantize_mlp import CALIBRATION, CHOICE, REFINEMENT
 from fmnist_edge.errors import ModelError, UsageError
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, facts_from_metadata, read_side_json
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, decode_metadata, read_side_json
 from tests.reliability.twins import lay_old_files, not_replaced
 from tests.strange_keras import FOREIGN, with_foreign_layer, with_linked_weights
 
@@ -51,7 +51,7 @@ def test_the_same_original_gives_the_same_bytes_in_another_process_which_replace
 def test_the_shipped_file_is_the_conversion_of_the_committed_original(conversion: Any) -> None:
     """To the byte, where the tools have the versions that the file names; its integers are found by another test."""
     shipped = EMBEDDED_CLASSIFIER.read_bytes()
-    tools = [facts_from_metadata(metadata(content))["tools"] for content in (shipped, conversion.files[INT8])]
+    tools = [decode_metadata(metadata(content))["tools"] for content in (shipped, conversion.files[INT8])]
     if tools[0] == tools[1]:
         assert conversion.files[INT8] == shipped
     else:
@@ -70,7 +70,7 @@ def without_metadata(content: bytes) -> bytes:
 
 def test_metadata_and_side_json_tell_the_same(conversion: Any) -> None:
     model = onnx.load_from_string(conversion.files[INT8])
-    inside = facts_from_metadata({entry.key: entry.value for entry in model.metadata_props})
+    inside = decode_metadata({entry.key: entry.value for entry in model.metadata_props})
     beside = json.loads(conversion.files["fmnist-mlp.int8.json"])
     assert {key: str(beside[key]) for key in ("file", "bytes", "sha256")} == {
         "file": INT8,

@@ -104,36 +104,36 @@ def test_a_plain_picture_of_any_shape_is_a_black_one(width: int, height: int, le
 
 
 @pytest.mark.parametrize(("height", "width"), [(56, 14), (14, 56), (100, 33), (7, 7), (1, 20000), (20000, 1)])
-def test_the_shape_is_kept_the_long_side_is_28_and_the_rest_is_centred_ground(height: int, width: int) -> None:
+def test_the_shape_is_kept_the_long_side_is_28_and_the_rest_is_centred_background(height: int, width: int) -> None:
     image = np.full((height, width), 255, np.uint8)
     image[0] = image[-1] = 0
     image[:, 0] = image[:, -1] = 0
     mostly_dark = np.where(np.indices(image.shape).sum(axis=0) % 7 < 3, image, 0).astype(np.uint8)
     fitted = fit(PIL.Image.fromarray(mostly_dark))
     short = max(1, round(28 * min(height, width) / max(height, width)))
-    ground = fitted.T if height > width else fitted
+    background = fitted.T if height > width else fitted
     before = (28 - short) // 2
     assert fitted.shape == (28, 28)
-    assert not ground[:before].any()
-    assert not ground[before + short :].any()
+    assert not background[:before].any()
+    assert not background[before + short :].any()
 
 
-@pytest.mark.parametrize("ground", [10, 25, 40])
+@pytest.mark.parametrize("background", [10, 25, 40])
 @pytest.mark.parametrize("negative", [False, True])
-def test_an_off_black_or_off_white_ground_is_brought_to_zero(ground: int, negative: bool) -> None:
+def test_an_off_black_or_off_white_background_is_brought_to_zero(background: int, negative: bool) -> None:
     clean = np.kron(garment(), np.ones((10, 10), np.uint8)).astype(np.uint8)
-    grey = np.rint(ground + clean * ((255 - ground) / 255)).astype(np.uint8)
+    grey = np.rint(background + clean * ((255 - background) / 255)).astype(np.uint8)
     fitted = load_image(on_white(grey) if negative else grey).astype(int)
     assert np.abs(fitted - load_image(clean).astype(int)).max() <= 3  # of rounding twice
 
 
-def test_a_few_stray_pixels_do_not_hide_what_the_ground_is() -> None:
+def test_a_few_stray_pixels_do_not_hide_what_the_background_is() -> None:
     grey = np.full((280, 280), 40, np.uint8)
     grey[:28, :28] = 0
     assert not load_image(grey)[14:].any()
 
 
-def test_a_garment_that_fills_most_of_the_border_is_not_taken_for_the_ground() -> None:
+def test_a_garment_that_fills_most_of_the_border_is_not_taken_for_the_background() -> None:
     picture = np.zeros((28, 28), np.uint8)
     picture[3:25] = 120
     picture[:, 7:21] = 120

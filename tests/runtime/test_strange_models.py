@@ -158,7 +158,7 @@ def test_bytes_that_are_no_model_are_refused(tmp_path: Path, content: bytes) -> 
     assert "stranger.onnx" in refusal(saved(tmp_path, content))
 
 
-def test_a_file_that_onnxruntime_would_take_for_its_own_format_is_read_as_it_was_screened(tmp_path: Path) -> None:
+def test_a_file_that_onnxruntime_would_take_for_its_own_format_is_read_as_it_was_validated(tmp_path: Path) -> None:
     """Its bytes 4 to 8 tell onnxruntime the format, unless it is told."""
     maker = _field(2, b"xxORTMxx")  # ModelProto.producer_name
     assert maker[4:8] == b"ORTM"
