@@ -30,20 +30,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("fmnist-edge")
     group.addoption("--original", type=Path, help="the Keras or float ONNX model that --model was made from")
     group.addoption("--model", type=Path, help="the .onnx file to measure, instead of the shipped one")
-    group.addoption("--data", type=Path, help="folder with the dataset's IDX files")
     group.addoption("--require-all", action="store_true", help="fail where a backend is not installed")
 
 
 @pytest.fixture(scope="session")
-def images(pytestconfig: pytest.Config) -> Images:
-    folder = pytestconfig.getoption("--data")
+def images() -> Images:
     try:
-        return workloads.test_images(folder)
+        return workloads.test_images()
     except DataError:
-        if folder is not None:
-            raise
-    subprocess.run(workloads.fmnist_edge("data", "fetch"), check=True)
-    return workloads.test_images()
+        subprocess.run(workloads.fmnist_edge("data", "fetch"), check=True)
+        return workloads.test_images()
 
 
 @pytest.fixture(scope="session")

@@ -86,18 +86,21 @@ class Prepared:
 def prepare(original: Path | None = None, model: Path | None = None) -> Prepared:
     """Make the files from `original`, unless the cache has them; `model` is the int8 file that belongs to it.
 
-    By default the shipped file, and the original of the checkout. Raises ModelError for a file that is not there, or
-    if the shipped file was not made from the checkout's original.
+    By default the shipped file, and the original of the checkout. Raises ModelError for a file that is not there or
+    cannot be prepared, and for an original that the shipped file was not made from.
     """
     for path in (original, model):
         if path is not None and not path.exists():
             raise ModelError(f"no model at {path}")
     if original is None and model is None and _COMMITTED.is_file():
         original = _COMMITTED
-        if sha256_of(original) != read_side_json(EMBEDDED_CLASSIFIER)["original"]["sha256"]:
-            raise ModelError(f"the shipped int8 file was not made from {original}: run `make convert-models`")
     if original is None:
         return Prepared(model or EMBEDDED_CLASSIFIER)
+    made_from = read_side_json(EMBEDDED_CLASSIFIER)["original"]["sha256"]
+    if model is None and (original.is_dir() or sha256_of(original) != made_from):
+        raise ModelError(
+            f"{EMBEDDED_CLASSIFIER.name} was not made from {original}: give --model, what was made from it"
+        )
     folder = _folder(original)
     if not (folder / _RECORD).is_file():
         _make_apart(original, folder)

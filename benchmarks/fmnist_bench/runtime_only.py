@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fmnist_bench import workloads
-from fmnist_bench.backends import BACKENDS, OURS, environment
+from fmnist_bench.backends import BACKENDS, OURS, Images, environment
 from fmnist_bench.machine import load_average
 from fmnist_bench.models import Prepared
 from fmnist_bench.report import COLD, FOLDER, IMPORT, MANY, ONE, PHOTO, PNG
@@ -21,11 +21,11 @@ Row = tuple[str, str, str, Run, dict[str, Any]]
 
 
 def measure(
-    model: Path | None, data: Path | None, scratch: Path, seconds: float, fewest: int, on_step: Callable[[str], None]
+    model: Path | None, images: Images, scratch: Path, seconds: float, fewest: int, on_step: Callable[[str], None]
 ) -> dict[str, Any]:
     """Return the rows in pytest-benchmark's form, under the names that the suite gives them; `seconds` for each row."""
     load, int8, rows = load_average(), model or EMBEDDED_CLASSIFIER, []
-    for group, test, param, run, extra in _rows(int8, data, scratch):
+    for group, test, param, run, extra in _rows(int8, images, scratch):
         on_step(f"{group}: {param}")
         iterations, rounds = calibrate(run, seconds, fewest)
         taken: list[float] = []
@@ -41,8 +41,7 @@ def measure(
     return run_info | {"benchmarks": rows, "fmnist_edge": about}
 
 
-def _rows(int8: Path, data: Path | None, scratch: Path) -> Iterator[Row]:
-    images = workloads.test_images(data, draw=True)
+def _rows(int8: Path, images: Images, scratch: Path) -> Iterator[Row]:
     for key in (OURS, "onnxruntime-int8"):
         network, many = BACKENDS[key].open(int8), {"images": len(images), "bytes": int8.stat().st_size}
         yield ONE, "latency.py::test_one_image", key, workloads.one_image(network, images), {}

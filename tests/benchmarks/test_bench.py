@@ -217,6 +217,9 @@ def test_a_bare_device_says_what_the_suite_needs(tmp_path: Path) -> None:
         (["--against", "none.json"], "cannot read none.json"),
         (["--against", "nothing-like-this"], "not a git revision"),
         (["-o", "mine"], "mine/bench.md was not written by this tool"),
+        (["--model", "none.onnx"], "no model at none.onnx"),
+        (["--original", "mine/bench.md"], "was not made from mine/bench.md: give --model"),
+        (["--runtime-only", "--data", "mine"], "mine (from $FMNIST_DATA) is not a good copy of the dataset"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments: list[str], message: str, tmp_path: Path) -> None:
@@ -224,6 +227,6 @@ def test_what_makes_no_sense_is_refused(arguments: list[str], message: str, tmp_
     (tmp_path / "mine" / "bench.md").write_text("my notes")
     options: dict[str, Any] = {"capture_output": True, "text": True, "cwd": tmp_path}
     done = subprocess.run([sys.executable, "-m", "fmnist_edge", "bench", *arguments], **options)
-    assert done.returncode == 2
+    assert done.returncode == (3 if "model" in message or "data" in message else 2)
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -68,27 +68,34 @@ def command(
     also Keras, LiteRT, OpenVINO and numpy on the same weights, and the conversion. A report is bench.json (in
     pytest-benchmark's form), bench.md and bench.html.
     """
+    from fmnist_bench.models import prepare
     from fmnist_bench.report import Results, page, read_results
+    from fmnist_bench.runtime_only import measure
+    from fmnist_bench.workloads import test_images
 
     compares = against is not None and not against.endswith(".json")
     files = [output / f"{'against' if compares else 'bench'}.{end}" for end in ("json", "md", "html")] if output else []
     check_outputs(files, [model, original, data, None if compares else against], overwrite=overwrite)
+    if data:
+        os.environ["FMNIST_DATA"] = str(data.resolve())
     if against and compares:
         if quick or runtime_only or require_all or model or original:
             raise click.UsageError("--against REVISION measures two commits as they are: leave out the other options.")
-        _compare(against, data, output, output_format)
+        _compare(against, test_images(draw=data is None), output, output_format)
         return
     earlier = read_results(Path(against)) if against else None
     alone = _only_runtime(runtime_only, needs_suite=require_all or original is not None)
     amount = (0.15, 2) if quick else (1.0, 5)  # seconds for each row, and its fewest rounds
     with tempfile.TemporaryDirectory(prefix="fmnist-bench-") as scratch:
         if alone:
-            from fmnist_bench.runtime_only import measure
-
-            content = measure(model, data, Path(scratch), *amount, _show)
+            content = measure(model, test_images(draw=data is None), Path(scratch), *amount, _show)
         else:
-            paths = {"original": original, "model": model, "data": data}
-            options = [f"--{name}={path.resolve()}" for name, path in paths.items() if path]
+            test_images()
+            _show("making the files of the backends (half a minute, once)")
+            prepare(original, model)
+            options = [
+                f"--{name}={path.resolve()}" for name, path in (("original", original), ("model", model)) if path
+            ]
             options += ["--require-all"] * require_all + ["-k", "not convert"] * quick
             content = _run_suite(options, Path(scratch), *amount)
     _show("")
@@ -130,12 +137,11 @@ def _run_suite(options: Sequence[str], scratch: Path, seconds: float, fewest: in
     return content
 
 
-def _compare(revision: str, data: Path | None, output: Path | None, output_format: str) -> None:
+def _compare(revision: str, images: Any, output: Path | None, output_format: str) -> None:
     from fmnist_bench.compare import check, compare, table
     from fmnist_bench.report import Page
-    from fmnist_bench.workloads import test_images
 
-    verdicts = compare(revision, test_images(data, draw=True), _show)
+    verdicts = compare(revision, images, _show)
     _show("")
     shown = Page("fmnist-edge: did it get slower?", f"This checkout against {revision}", [table(verdicts, revision)])
     content = {
