@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -89,19 +90,17 @@ def test_a_side_that_cannot_run_ends_the_comparison_with_its_reason(tmp_path: Pa
 
 
 def test_every_action_is_pinned_by_its_commit_and_every_step_is_a_make_target() -> None:
-    for workflow in WORKFLOW.parent.glob("*.yml"):
-        if workflow == WORKFLOW:
-            text = workflow.read_text()
-            assert re.findall(r"uses: (\S+)", text)
-            assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) for action in re.findall(r"uses: (\S+)", text))
-            targets = re.findall(r"run: (.*)", text)
-            assert {target.removeprefix("make ") for target in targets} == {"bench", "bench-quick", "bench-against"}
+    actions = [
+        action for file in WORKFLOW.parent.glob("*.yml") for action in re.findall(r"uses: (\S+)", file.read_text())
+    ]
+    assert len(actions) > 8
+    assert [action for action in actions if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action)] == []
+    steps = re.findall(r"run: (.*)", WORKFLOW.read_text())
+    assert set(steps) == {"make bench", "make bench-quick", "make bench-against"}
 
 
 def test_the_history_reads_fields_that_the_report_has() -> None:
     # github-action-benchmark, src/extract.ts, extractPytestResult: fullname and stats.ops, stddev, mean, rounds
-    import json
-
     rows = json.loads((ROOT / "docs" / "bench.json").read_text())["benchmarks"]
     assert all({"ops", "stddev", "mean", "rounds"} <= row["stats"].keys() for row in rows)
     assert len({row["fullname"] for row in rows}) == len(rows)
