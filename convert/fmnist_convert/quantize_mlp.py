@@ -49,6 +49,7 @@ MARGIN_SCALE: Final = 2.0
 # ReLU lets a unit be scaled up and its outgoing weights down without changing the network
 # (Nagel et al. 2019, section 4.1).
 EQUALIZATIONS: Final = (0.3, 0.4, 0.5, 0.6, 0.75)
+MOST_WEIGHTS: Final = 600_000  # of all trials together: a wide chain is tried with fewer exponents, the first ones
 # Share of the largest hidden activation that still fits into uint8; what lies above is clipped.
 COVERAGES: Final = (1.0, 0.9, 0.8)
 PAIRING_SWAPS: Final = 20_000  # tries of the search for pairs; it reaches its floor (no loss by the bound) in fewer
@@ -105,7 +106,8 @@ def best_rounding(
     """
     progress.step("rounding")
     several = len(chain.layers) > 1
-    exponents, coverages = (EQUALIZATIONS, COVERAGES) if several else ((0.0,), (1.0,))
+    weighed = max(1, MOST_WEIGHTS // sum(layer.kernel.size for layer in chain.layers))
+    exponents, coverages = (EQUALIZATIONS[:weighed], COVERAGES) if several else ((0.0,), (1.0,))
     target, weights = chain.logits(choice), image_weights(chain.logits(calibration))
     pixels, choice_pixels = (images.reshape(len(images), -1) for images in (calibration, choice))
     hessian = prepare_hessian(_weighted_gram(pixels, weights))
