@@ -70,10 +70,12 @@ def convert_photo_model(
     progress.step("reading training pictures")
     calibration, judging = _training_pictures(collections, network.side)
     broken = _broken_export(fp32, original.model, judging.inputs[:200])
-    int8 = quantize_statically(fp32, calibration, judging, limits, operators=QUANTIZED, progress=progress)
+    judged_by = _for_few(limits, len(judging.labels))
+    int8 = quantize_statically(fp32, calibration, judging, judged_by, operators=QUANTIZED, progress=progress)
     progress.step("measuring on validation pictures")
     measured = [*_validation(collections, fp32, int8.model, network.side)]
-    broken += _broken(measured[-1].parity, limits)
+    parity = measured[-1].parity
+    broken += broken_limits("int8 on validation pictures", parity, _for_few(limits, parity.images))
     description = _description(original, name, model_version, int8, measured, limits)
     conversion = _conversion(network, fp32, int8, description, measured, broken, data)
     return replace(conversion, files={}) if conversion.broken and not allow_worse else conversion
@@ -121,10 +123,9 @@ def _validation(paths: Sequence[Path], fp32: onnx.ModelProto, int8: onnx.ModelPr
     yield Measured("validation, all", measure_parity(found, expected, shown.labels))
 
 
-def _broken(parity: Parity, limits: Limits) -> list[str]:
-    """Return the limits that do not hold on the validation pictures; two pictures more or less are no finding."""
-    drop = max(limits.max_drop, 2 / parity.images)
-    return broken_limits("int8 on validation pictures", parity, replace(limits, max_drop=drop))
+def _for_few(limits: Limits, pictures: int) -> Limits:
+    """Return the limits for so many pictures: two more or less that are right are no finding."""
+    return replace(limits, max_drop=max(limits.max_drop, 2 / pictures))
 
 
 def _description(
