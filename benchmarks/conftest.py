@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,9 @@ os.environ.update(environment())  # before numpy is imported, whose threads cann
 from fmnist_bench import workloads
 from fmnist_bench.machine import load_average
 from fmnist_bench.models import Prepared, prepare
-from fmnist_bench.timing import Run, Turn, calibrate, interleave
+from fmnist_bench.timing import Measure, Run, Turn, calibrate, interleave
 from fmnist_edge.errors import DataError
 
-Measure = Callable[..., None]
 _turns: list[Turn] = []
 _load = load_average()
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from fmnist_bench import workloads
 from fmnist_bench.backends import BACKENDS, OURS, Images, Network
+from fmnist_bench.timing import Measure
 from fmnist_edge.model_info import EMBEDDED_PHOTO_MODEL
-
-if TYPE_CHECKING:
-    from conftest import Measure
 
 
 @pytest.mark.benchmark(group="one image")
@@ -28,5 +24,7 @@ def test_png_to_label(backend: str, network: Network, images: Images, measure: M
 
 @pytest.mark.benchmark(group="one photo to its label")
 @pytest.mark.parametrize("form", workloads.PHOTOS)
-def test_photo_to_label(form: str, images: Images, measure: Measure) -> None:
+def test_photo_to_label(form: str, images: Images, measure: Measure, pytestconfig: pytest.Config) -> None:
+    if pytestconfig.getoption("--model"):
+        pytest.skip("photos: the shipped model, measured without --model, classifies them")
     measure(workloads.photo_to_label(BACKENDS[OURS].open(EMBEDDED_PHOTO_MODEL), images, form))

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from fmnist_bench import workloads
 from fmnist_bench.backends import OURS, Network, environment
 from fmnist_bench.models import Prepared
-from fmnist_bench.timing import peak_bytes
+from fmnist_bench.timing import Measure, peak_bytes
 from fmnist_edge import LABELS
-
-if TYPE_CHECKING:
-    from conftest import Measure
 
 STARTED = [OURS, "onnxruntime-int8", "litert-int8", "openvino-int8", "numpy", "keras-predict"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,10 +10,7 @@ import pytest
 from fmnist_bench import workloads
 from fmnist_bench.backends import BACKENDS, OURS, Images, Network, environment
 from fmnist_bench.models import Prepared
-from fmnist_bench.timing import peak_bytes
-
-if TYPE_CHECKING:
-    from conftest import Measure
+from fmnist_bench.timing import Measure, peak_bytes
 
 
 @pytest.mark.benchmark(group="10,000 images")

@@ -51,7 +51,7 @@ class Page:
     title: str
     subtitle: str
     tables: Sequence[Table]
-    facts: Sequence[tuple[str, str]] = ()
+    about: Sequence[tuple[str, str]] = ()
     warning: str = ""
 
 
@@ -107,25 +107,16 @@ def read_results(path: Path) -> Results:
 def page(results: Results, against: Results | None = None) -> Page:
     """Return the report of a run, with its ratios to another one."""
     tables = [_backends(results), _parity(results), _goals(results), _everything(results, against)]
-    about = results.about
-    facts = [
-        (
-            "model",
-            f"{about['model']['name']}, {size(about['model']['bytes'])}, SHA-256 {about['model']['sha256'][:16]}",
-        ),
-        (
-            "machine",
-            f"{results.where()}, {about['machine']['system']}; load {about['load'][0]} to {about['load'][1]}",
-        ),
+    about, model, load = results.about, results.about["model"], results.about["load"]
+    run = [
+        ("model", f"{model['name']}, {size(model['bytes'])}, SHA-256 {model['sha256'][:16]}"),
+        ("machine", f"{results.where()}, {about['machine']['system']}; load {load[0]} to {load[1]}"),
         ("versions", ", ".join(f"{name}\u00a0{version}" for name, version in about["versions"].items())),
-        (
-            "how",
-            "the backends of a group take turns, round by round; medians of rounds; one thread; GC off, warm-up on",
-        ),
+        ("how", "backends of a group take turns, round by round; medians; one thread; GC off, warm-up on"),
         ("not measured", "energy, accelerators, cold starts from an empty file cache"),
     ]
     shown = [table for table in tables if table.rows]
-    return Page("fmnist-edge: what it costs", results.where(), shown, facts, results.warning())
+    return Page("fmnist-edge: what it costs", results.where(), shown, run, results.warning())
 
 
 def _backends(results: Results) -> Table:
@@ -247,7 +238,7 @@ def _rendered(template: str, shown: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"markdown_table": markdown_table, "is_ours": is_ours}
-    return environment.get_template(template).render(page=shown) + "\n"
+    return environment.get_template(template).render(page=shown).rstrip() + "\n"
 
 
 _BEGIN, _END = "<!-- written by `make bench-readme` -->", "<!-- to here -->"

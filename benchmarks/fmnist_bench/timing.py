@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 Run = Callable[[], object]
+Measure = Callable[..., None]
+"""Takes a Run, and extra_info by name: the suite's fixture `measure`."""
 
 # Long enough that a change of backend (caches, sleeping threads) does not show, short enough that a disturbance of a
 # shared machine hits a few rounds of each backend and not all rounds of one.

@@ -93,10 +93,10 @@ def command(
             test_images()
             _show("making the files of the backends (half a minute, once)")
             prepare(original, model)
-            options = [
-                f"--{name}={path.resolve()}" for name, path in (("original", original), ("model", model)) if path
+            options = ["--require-all"] * require_all + ["-k", "not convert"] * quick
+            options += [
+                f"--{name}={path.resolve()}" for name, path in {"original": original, "model": model}.items() if path
             ]
-            options += ["--require-all"] * require_all + ["-k", "not convert"] * quick
             content = _run_suite(options, Path(scratch), *amount)
     _show("")
     _publish("bench", content, page(Results(content), earlier), output, output_format)
@@ -144,11 +144,8 @@ def _compare(revision: str, images: Any, output: Path | None, output_format: str
     verdicts = compare(revision, images, _show)
     _show("")
     shown = Page("fmnist-edge: did it get slower?", f"This checkout against {revision}", [table(verdicts, revision)])
-    content = {
-        "fmnist-edge": "1",
-        "against": revision,
-        "figures": [vars(one) | {"ratio": one.ratio} for one in verdicts],
-    }
+    figures = [vars(one) | {"ratio": one.ratio} for one in verdicts]
+    content = {"fmnist-edge": "1", "against": revision, "figures": figures}
     _publish("against", content, shown, output, output_format)
     check(verdicts, revision)
 
