@@ -1,7 +1,7 @@
 """What each part of the default recipe is worth: leave it out, train again, and look at validation images alone.
 
-`make accuracy-study` writes studies/accuracy-study.md by it; what is measured is kept in build/accuracy, so that it
-can be interrupted and gone on with.
+`python studies/accuracy.py build/accuracy studies/accuracy-study.md` writes that page; what is measured is kept in
+build/accuracy, so that it can be interrupted and gone on with.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ HEADER: Final = (
 )
 ABOVE: Final = """# What the parts of the default recipe are worth
 
-Made by `make accuracy-study`. Each row trains seeds {seeds} on the first 55,000 training images and is measured in
+Made by `python studies/accuracy.py`. Each row trains seeds {seeds} on the first 55,000 training images and is measured in
 float on the 5,000 validation images; no test image takes part. One standard error of an accuracy, over images, is 0.4
 points, but all rows see the same images, so differences are surer than that."""
 
