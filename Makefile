@@ -16,7 +16,7 @@ INSTALL := $(RUN)python -m pip install --quiet --disable-pip-version-check --con
 .PHONY: help demo test devices devices-quick stress lake lake-bench bench bench-quick bench-against bench-readme fuzz fuzz-quick lint format models convert-models photo-model photo-report page-figure figures constraints clean
 
 help:  ## list the targets
-	@awk -F':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{gsub(/[$$][$$]/, "$$"); printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ## Use
 
