@@ -1,8 +1,8 @@
 """Draw the sample images: for each class, the first test image that the dataset itself labels so.
 
-The dataset's order and labels choose them, not the model's answers, so the model may well be wrong on one.
-Run `python samples/make_samples.py`; the result is the same on every machine with the same libraries.
-The photos in photos/ are as they came.
+The dataset's order and labels choose them, not the model's answers, so the model may well be wrong on one. Run
+`python samples/make_samples.py`; the result is the same on every machine with the same libraries. The photos in
+photos/ are as they came.
 """
 
 from __future__ import annotations
