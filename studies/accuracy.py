@@ -50,8 +50,8 @@ HEADER: Final = (
 ABOVE: Final = """# What the parts of the default recipe are worth
 
 Made by `python studies/accuracy.py`. Each row trains seeds {seeds} on the first 55,000 training images and is measured
-in float on the 5,000 validation images; no test image takes part. One standard error of an accuracy, over images, is 0.4
-points, but all rows see the same images, so differences are surer than that."""
+in float on the 5,000 validation images; no test image takes part. One standard error of an accuracy, over images, is
+0.4 points, but all rows see the same images, so differences are surer than that."""
 
 
 def measure(recipe: Recipe, seed: int, data: TrainingData) -> dict[str, float]:
