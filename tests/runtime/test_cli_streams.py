@@ -37,6 +37,12 @@ def test_a_closed_standard_output_is_one_line_and_exit_code_1(arguments: list[st
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.parametrize("arguments", [["plot", "samples", "-o", "a.png"], ["deploy", "kit"]], ids=" ".join)
+def test_a_command_that_writes_files_needs_no_standard_output(arguments: list[str], tmp_path: Path) -> None:
+    assert run([*arguments, "-q"], ">&-", tmp_path).returncode == 0
+    assert (tmp_path / arguments[-1]).exists()
+
+
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_rows_in_a_file_need_no_stream_and_hold_nothing_else(redirection: str, tmp_path: Path) -> None:
     assert run(["classify", SAMPLE, "--output", "rows.txt"], redirection, tmp_path).returncode == 0

@@ -26,6 +26,7 @@ from fmnist_edge.cli.options import (
     note,
     output_file_option,
     overwrite_option,
+    refuse_input,
     route_option,
     threads_option,
     wanted_color,
@@ -272,7 +273,8 @@ class ClassifyRequest:
         named = [path for path in self.inputs if path != STANDARD_INPUT and (self.recursive or not Path(path).is_dir())]
         read = [*named, *lists, *([self.watched] if self.watched else [])]
         check_outputs([self.output], [*read, self.state], overwrite=self.overwrite)
-        check_outputs([self.state], read, overwrite=True)  # the journal looks itself whether it is one
+        if self.state is not None:
+            refuse_input(self.state, read)  # whether it is a state, the journal looks itself
         # Of a list nobody knows yet what it names: no picture in the folder may be lost.
         check_output_folder(self.explanations, read, overwrite=self.overwrite and self.files_from is None)
 

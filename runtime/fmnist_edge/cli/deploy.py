@@ -8,7 +8,15 @@ from pathlib import Path
 
 import click
 
-from fmnist_edge.cli.options import FILE, common_options, note, overwrite_option, print_findings, shows_progress
+from fmnist_edge.cli.options import (
+    FILE,
+    allow_closed_output,
+    common_options,
+    note,
+    overwrite_option,
+    print_findings,
+    shows_progress,
+)
 from fmnist_edge.errors import GateError, UsageError
 from fmnist_edge.model_info import MODELS
 
@@ -74,6 +82,7 @@ def _check(folder: Path) -> None:
 def _deploy(
     folder: Path, models: tuple[Path, ...], ort: bool, reduced_ops: bool, named: Path | None, overwrite: bool
 ) -> None:
+    allow_closed_output()
     if not MODELS.is_dir():
         raise UsageError("deploy copies files of the package, which runs from a zip here: install it first")
     from fmnist_edge.atomic import write_folder_atomically

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -228,13 +229,16 @@ def check_outputs(
 
     `inputs` are the files that the command reads, and folders all of whose files it reads. An output must not be one of
     them, by whatever link, nor lie in one of these folders. An existing file needs `ours(path)`, or `overwrite`.
-    None stands for an option that was not given.
+    None stands for an option that was not given. Where there is an output, what the command prints besides may go
+    nowhere: a closed standard output is no error then.
     """
-    read = [Path(path) for path in inputs if path is not None]
-    for output in outputs:
-        if output is None or _is_special(output):
+    read, written = [Path(path) for path in inputs if path is not None], [path for path in outputs if path is not None]
+    if written:
+        allow_closed_output()
+    for output in written:
+        if _is_special(output):
             continue
-        _refuse_input(output, read)
+        refuse_input(output, read)
         if output.exists() and not output.is_dir() and not overwrite and not ours(output):
             raise UsageError(f"{output} was not written by this tool; name another place, or add --overwrite")
 
@@ -253,7 +257,7 @@ def check_output_folder(
     if folder is None:
         return
     read = [Path(path) for path in inputs]
-    _refuse_input(folder, read)
+    refuse_input(folder, read)
     target = Path(os.path.realpath(folder))
     for path in read:
         if not path.is_dir() and Path(os.path.realpath(path)).parent == target:
@@ -264,9 +268,10 @@ def check_output_folder(
         raise UsageError(f"{folder} has {others}; name another folder, or add --overwrite")
 
 
-def _refuse_input(output: Path, inputs: list[Path]) -> None:
+def refuse_input(output: Path, inputs: Iterable[str | os.PathLike[str]]) -> None:
+    """Raise UsageError if a path is one of the inputs, by whatever link, or lies in a folder among them."""
     target = Path(os.path.realpath(output))
-    for path in inputs:
+    for path in map(Path, inputs):
         if _same(output, path):
             raise UsageError(f"{output} is read by this command, so it is not written; name another place")
         if path.is_dir() and target.is_relative_to(os.path.realpath(path)):
@@ -279,6 +284,15 @@ def _same(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:  # one of them is not there
         return os.path.realpath(one) == os.path.realpath(other)
+
+
+def allow_closed_output() -> None:
+    """Let what is printed go nowhere if standard output is closed, for a command whose results are files."""
+    try:
+        os.write(sys.stdout.fileno(), b"")
+    except OSError as error:  # or no file of the system, in a test
+        if error.errno == errno.EBADF:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_special(path: Path) -> bool:
