@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from fmnist_edge.cli.options import (
+    FOLDER,
     check_outputs,
     common_options,
     data_option,
@@ -70,7 +71,7 @@ Show = Callable[[str, int, int, Mapping[str, float]], None]
 @data_option
 @click.option(
     "--pictures",
-    type=click.Path(path_type=Path, exists=True),
+    type=click.Path(path_type=Path, exists=True, readable=False),
     multiple=True,
     metavar="PATH",
     help="Pictures to train the photo model on: a folder or zip file with labels.csv (path,labels) or a folder for "
@@ -78,7 +79,7 @@ Show = Callable[[str, int, int, Mapping[str, float]], None]
 )
 @click.option(
     "--photos",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     metavar="DIR",
     help="The public phone photos, if not in $FMNIST_PHOTOS or the user's cache (photo model).",
 )
