@@ -242,8 +242,7 @@ def _measured_pictures(description: Mapping[str, Any]) -> str:
     for name, row in description["measured"].items():
         figures = f"{row['accuracy']:.4f} | {row['fp32_accuracy']:.4f} | {row['agreement']:.2%}"
         lines.append(f"| {name} | {row['images']} | {figures} |")
-    lines += ["", "Training pictures were trained on: their accuracy says nothing of other pictures."]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", "No choice was based on these pictures."])
 
 
 def _origin(description: Mapping[str, Any]) -> str:
@@ -258,13 +257,14 @@ def _origin(description: Mapping[str, Any]) -> str:
     if quantization.get("kept_in_float"):
         lines.append(f"- left in float, as int8 missed the gate: {', '.join(quantization['kept_in_float'])}")
     if "training_data" in description:
-        lines.append(f"- trained on: {_text(description['training_data'])}")
+        lines.append(f"- trained on: {_collections(description['training_data'])}")
     return "## Origin\n\n" + "\n".join(lines)
 
 
 def _calibration(quantization: Mapping[str, Any]) -> str:
     if "choice_indices" not in quantization:
-        return str(quantization["calibration_indices"])
+        seen = str(quantization["calibration_indices"])
+        return f"images {seen} of the train split" if ":" in seen else seen
     refined = f", refined on {quantization['refinement_indices']}" if "refinement_indices" in quantization else ""
     return (
         f"images {quantization['calibration_indices']} of the {quantization['split']} split{refined}, "
@@ -276,8 +276,16 @@ def _pairs(quantization: Mapping[str, Any]) -> str:
     return f", and adjacent pairs sum to at most {quantization['pair_limit']}" if "pair_limit" in quantization else ""
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+def _collections(data: Any) -> str:
+    """Return what training recorded of its data: a sentence, or collections with their numbers of pictures."""
+    if isinstance(data, str):
+        return data
+    known = [one for one in data if isinstance(one, Mapping) and "name" in one]
+    if len(known) < len(data):
+        return json.dumps(data, sort_keys=True)
+    return ", ".join(
+        f"{one['name']} ({one['pictures']:,} pictures)" if "pictures" in one else one["name"] for one in known
+    )
 
 
 def _shape(shape: list[Any]) -> str:
