@@ -48,7 +48,7 @@ from fmnist_convert.vectors import PHOTO_TOLERANCE, TOLERANCE, build_vectors
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.contract import INPUT_NAME, OUTPUT_NAME
 from fmnist_edge.dataset import Split, load_split
-from fmnist_edge.errors import GateError
+from fmnist_edge.errors import GateError, UsageError
 from fmnist_edge.model_info import side_json_path, vectors_path
 from fmnist_edge.pictures import named_collections
 from fmnist_edge.session import open_session
@@ -89,6 +89,10 @@ def convert(
     progress.step(f"loading {source.name}")
     original = open_original(source, input_form=input_form)
     limits = _limits(original, max_drop, min_agreement)
+    if original.is_photo and input_form is not None:
+        raise UsageError("--input-form has no effect on a photo model, which takes the picture itself")
+    if pictures and not original.is_photo:
+        raise UsageError("--pictures has no effect on a classifier of the dataset's images")
     if original.is_photo:
         return convert_photo_model(
             original,
@@ -103,7 +107,7 @@ def convert(
     train, test = load_split("train", data), load_split("test", data)
     progress.step("input form, on training images")
     original, report = with_measured_form(original, train)
-    notes = [*original.notes, *([report.warning] if report.warning else [])]
+    notes = [*original.notes, report.summary, *([report.warning] if report.warning else [])]
     progress.step("fp32 graph")
     fp32 = export_fp32(original)
     description = CONTRACT | describe(name, model_version, original.sha256, original.record)

@@ -24,9 +24,6 @@ _QUANTIZED: Final = frozenset(
 )
 
 
-OPSET, IR_VERSION = LOWEST_OPSET, 7
-
-
 def export_fp32(original: Original) -> onnx.ModelProto:
     """Return the fp32 ONNX form of a classifier: uint8 `image` in, float32 `probabilities` out.
 

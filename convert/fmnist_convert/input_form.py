@@ -127,6 +127,13 @@ class InputFormReport:
         return self.scores[1] if len(self.scores) > 1 else None
 
     @property
+    def summary(self) -> str:
+        """Return a sentence that names the form and how it was found."""
+        best = self.best
+        found = "given" if self.given else "measured"
+        return f"input form {best.form} ({found}): {best.accuracy:.1%} of {self.images:,} training images right"
+
+    @property
     def warning(self) -> str | None:
         """Return a sentence if another form is as good or the given form is poor, naming the option."""
         best, other = self.best, self.runner_up

@@ -186,24 +186,3 @@ def _output_kind(original: Original, shape: tuple[int, ...]) -> OutputKind:
     if (values < 0).any() or (values > 1 + 1e-3).any():
         return "logits"
     return "probabilities" if np.allclose(values.sum(axis=1), 1, atol=1e-3) else "scores"
-
-
-def open_segmenter(path: Path) -> Original:
-    """Load the .keras file of a segmenter, [batch, 96, 96, 3] to [batch, 96, 96]. Raises ModelError."""
-    from fmnist_convert.keras_model import build_network, inference
-
-    file = read_keras_archive(path)
-    model, _ = build_network(path, file)
-    found = (tuple(model.input_shape), tuple(model.output_shape))
-    if found != ((None, 96, 96, 3), (None, 96, 96)):
-        raise ModelError(f"{path} maps {list(found[0])} to {list(found[1])}; a segmenter maps 96x96 pixels to a mask")
-    return Original(
-        path,
-        "keras",
-        model_sha256(path),
-        file.record,
-        (96, 96, 3),
-        "uint8",
-        inference(model, 0),
-        model=model,
-    )

@@ -79,14 +79,18 @@ def _unreadable(model: Path, error: OSError) -> str:
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return f"no model at {model}: give the path of an .onnx file made by `fmnist-edge convert`"
     if isinstance(error, IsADirectoryError):
-        return f"{model} is a folder, not an .onnx file; `fmnist-edge convert {model}` makes one of a SavedModel"
+        return f"{model} is a folder, not an .onnx file; `fmnist-edge convert {model} -o DIR` makes one of a SavedModel"
     return f"cannot read model {model}: {error.strerror}"
 
 
 # Model files of other kinds: what they are and what to do, and what they begin with at which byte.
 _OTHER_KINDS: Final = (
-    ("a Keras file, not ONNX: convert it first with `fmnist-edge convert {model}`", 0, b"PK\x03\x04"),
-    ("a Keras (HDF5) file, not ONNX: convert it first with `fmnist-edge convert {model}`", 0, b"\x89HDF\r\n\x1a\n"),
+    ("a Keras file, not ONNX: convert it first with `fmnist-edge convert {model} -o DIR`", 0, b"PK\x03\x04"),
+    (
+        "a Keras (HDF5) file, not ONNX: convert it first with `fmnist-edge convert {model} -o DIR`",
+        0,
+        b"\x89HDF\r\n\x1a\n",
+    ),
     ("a TensorFlow Lite file, not ONNX: convert the Keras model that it was made from", 4, b"TFL3"),
     ("a Git LFS pointer, not the model: get the model with `git lfs pull`", 0, b"version https://git-lfs"),
 )

@@ -130,7 +130,9 @@ def _signature(node: Any) -> tuple[str, str, tuple[int | None, ...]]:
 
 
 def _breaks(model: Path, what: str) -> ModelError:
-    return ModelError(f"{model} does not keep the contract: {what}; make it with `fmnist-edge convert`")
+    return ModelError(
+        f"{model} does not keep the contract: {what}; `fmnist-edge convert {model} -o DIR` makes one that does"
+    )
 
 
 # The shipped models take a few milliseconds and megabytes for what is asked of them here; a large convolutional network
