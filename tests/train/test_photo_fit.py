@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,26 @@ def test_options_without_effect_are_usage_errors(arguments: tuple[str, ...], tmp
     done = run_train(*arguments, "-o", tmp_path / "out")
     assert done.returncode == 2
     assert "has no effect" in done.stderr
+
+
+def test_a_killed_training_goes_on_after_its_last_finished_epoch(
+    tmp_path: Path, collection: Path, run_train: Run
+) -> None:
+    two = ("--part", "photo", "--epochs", "2", "--batch-size", "16", "--pictures", collection, "-o", tmp_path)
+    process = subprocess.Popen([COMMAND, "train", *map(str, two)], stderr=subprocess.DEVNULL)
+    snapshot = tmp_path / ".fmnist-photo.backup" / "last-epoch.zip"
+    while not snapshot.is_file():
+        assert process.poll() is None, "the training ended before it could be killed"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "fmnist-photo.keras").exists()
+    done = run_train(*two, "--resume")
+    assert done.returncode == 0, done.stderr
+    record = read_record(tmp_path / "fmnist-photo.keras")
+    assert len(record["history"]["loss"]) == 2
+    assert record["history"]["loss"][1] < record["history"]["loss"][0]
+    assert {path.name for path in tmp_path.iterdir()} == FILES
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
