@@ -83,22 +83,21 @@ def install_hint(extra: str) -> str:
 
     That is the index, a checkout or a wheel (PEP 610 says which), or the checkout that runs without being installed.
     """
-    import shlex
     import shutil
     from pathlib import Path
 
     pip = shutil.which("pip")
     beside = pip is not None and Path(pip).parent == Path(sys.executable).parent
-    command = "pip install" if beside else f"{shlex.quote(sys.executable)} -m pip install"
+    command = "pip install" if beside else f"{_quoted(sys.executable)} -m pip install"
     return f"{command} {_source(extra)}"
 
 
 def _source(extra: str) -> str:
     import json
-    import shlex
     from importlib.metadata import PackageNotFoundError, distribution
     from pathlib import Path
-    from urllib.parse import unquote, urlparse
+    from urllib.parse import urlparse
+    from urllib.request import url2pathname
 
     checkout = Path(__file__).parents[2]
     try:
@@ -106,13 +105,21 @@ def _source(extra: str) -> str:
     except (PackageNotFoundError, ValueError):
         direct = {"url": checkout.as_uri(), "dir_info": {"editable": True}} if _is_checkout(checkout) else {}
     url = str(direct.get("url", ""))
-    place = Path(unquote(urlparse(url).path))
+    place = Path(url2pathname(urlparse(url).path))
     if "vcs_info" in direct:
-        return shlex.quote(f"fmnist-edge[{extra}] @ {direct['vcs_info'].get('vcs', 'git')}+{url}")
+        return _quoted(f"fmnist-edge[{extra}] @ {direct['vcs_info'].get('vcs', 'git')}+{url}")
     if url.startswith("file:") and place.exists():
         editable = "-e " if direct.get("dir_info", {}).get("editable") else ""
-        return editable + shlex.quote(f"{place}[{extra}]")
-    return f"'fmnist-edge[{extra}]'"
+        return editable + _quoted(f"{place}[{extra}]")
+    return _quoted(f"fmnist-edge[{extra}]")
+
+
+def _quoted(text: str) -> str:
+    """Return an argument as this system's shell takes it."""
+    import os
+    import shlex
+
+    return f'"{text}"' if os.name == "nt" else shlex.quote(text)
 
 
 def _is_checkout(folder: Path) -> bool:

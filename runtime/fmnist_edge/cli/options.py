@@ -103,7 +103,7 @@ data_option = click.option(
     "data",
     type=FOLDER,
     metavar="DIR",
-    help="Folder with the dataset's IDX files (default: looked up, see `fmnist-edge data status`).",
+    help="Folder with the dataset's IDX files, or torchvision's (default: looked up, see `fmnist-edge data status`).",
 )
 output_folder_option = click.option(
     "-o",
