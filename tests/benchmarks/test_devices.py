@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import shutil
 import sys
 from pathlib import Path
@@ -15,7 +16,9 @@ import pytest
 from fmnist_bench.devices.__main__ import chosen, run_device, tables
 from fmnist_bench.devices.compare import LIMITS, Tensors, Workload, compare, expected_answers, write_workload
 from fmnist_bench.devices.devices import DEVICES, PROGRAM, Command, Device, NotAvailableError, native
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
 
+PAGE = Path(__file__).parents[2] / "docs" / "deploy.md"
 PAGE = Path(__file__).parents[2] / "docs" / "deploy.md"
 THIS = DEVICES[0]
 
@@ -175,3 +178,12 @@ def test_faults_are_planted_on_avx2_and_on_a_cortex_a53_and_quick_is_a_part_of_a
     assert [device.name for device in chosen(quick=False, only=("a53",))] == ["this machine", "Arm Cortex-A53"]
     with pytest.raises(click.UsageError, match="names no device"):
         chosen(quick=False, only=("Z80",))
+
+
+def test_the_page_has_the_table_of_the_shipped_classifier_and_no_row_of_it_failed() -> None:
+    table = PAGE.read_text().split("<!-- devices: ")[1].split("<!-- end of devices -->")[0]
+    digest = hashlib.sha256(EMBEDDED_CLASSIFIER.read_bytes()).hexdigest()
+    assert digest[:12] in table, "run `make devices`: the page is of another file"
+    assert all(f"| {device.name} (" in table for device in DEVICES)
+    assert ", failed: " not in table
+    assert table.count("the planted fault") >= 2

@@ -22,7 +22,7 @@ from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, sh
 
 OUTPUT: Final = TOOLS.parent
 SLOW_IMAGES: Final = EARLY + STRESS  # what emulation is given
-MARKERS: Final = re.compile(r"(<!-- devices: .*?-->\n\n).*?(\n<!-- end of devices -->)", re.DOTALL)
+MARKERS: Final = re.compile(r"(<!-- devices: .*?-->\n).*?(<!-- end of devices -->)", re.DOTALL)
 
 
 @click.command()
@@ -43,7 +43,7 @@ def main(quick: bool, only: tuple[str, ...], allow_missing: bool, page: Path | N
     click.echo(text)
     bad = [row for row in rows if row["status"] == "failed" or (row["status"] == "not run" and not allow_missing)]
     if page and not bad:
-        page.write_text(MARKERS.sub(lambda found: found[1] + text + found[2], page.read_text()))
+        page.write_text(MARKERS.sub(lambda found: f"{found[1]}\n{text}\n{found[2]}", page.read_text()))
     sys.exit(bool(bad))
 
 

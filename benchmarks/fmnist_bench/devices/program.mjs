@@ -60,22 +60,22 @@ async function inChromium(chromium, roots, read, write, job) {
   return [`Chromium ${version}`, ms];
 }
 
-async function inNode(ort, read, write, job) {
-  if (ort.env?.wasm) ort.env.wasm.numThreads = 1;
-  const options = ort.env?.wasm ? { executionProviders: ["wasm"] } : { intraOpNumThreads: 1 };
+async function inNode(ort, wasm, read, write, job) {
+  if (wasm) ort.env.wasm.numThreads = 1;
+  const options = wasm ? { executionProviders: ["wasm"] } : { intraOpNumThreads: 1 };
   return [`Node ${process.versions.node}`, await runModels(ort, job, options, async (file) => new Uint8Array(await read(file)), write)];
 }
 
 if (globalThis.process) {
-  const { dirname, join } = await import("node:path");
-  const fs = await import("node:fs");
+  process.on("uncaughtException", (error) => process.exit(console.error(error.message) ?? 1)); // its last line is the cause
+  const [{ dirname, join }, fs] = [await import("node:path"), await import("node:fs")];
   const [folder, workload, answers, count, ...models] = process.argv.slice(2);
   const require = (await import("node:module")).createRequire(join(folder, "package.json"));
   const read = async (file, root = workload) => fs.readFileSync(join(root, file));
   const write = async (file, bytes) => fs.appendFileSync(join(answers, file), bytes);
   const roots = { ort: join(folder, "dist"), workload, program: dirname(process.argv[1]) };
   const rest = [read, write, { count: Number(count), models }];
-  const [host, ms] = await (process.env.CHROMIUM ? inChromium(require("playwright-core").chromium, roots, ...rest) : inNode(require(folder), ...rest));
+  const [host, ms] = await (process.env.CHROMIUM ? inChromium(require("playwright-core").chromium, roots, ...rest) : inNode(require(folder), folder.endsWith("web"), ...rest));
   const { name, version } = require("./package.json");
   await fs.writeFileSync(join(answers, "answers.json"), JSON.stringify({ runtime: `${name} ${version}, ${host}`, features: [], ms }));
   process.exit(0); // onnxruntime-web keeps workers alive
