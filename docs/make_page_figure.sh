@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${1:-}
 out=build/page
-photo=$(ls samples/photos/*.jpg | head -1)
+photo=samples/photos/t-shirt-2.jpg
 export NODE_MODULES=$PWD/build/npm/node_modules
 CHROMIUM=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
 export CHROMIUM
