@@ -86,7 +86,7 @@ photo-report: $(VENV)/.dev  ## measure the photo model on the validation picture
 
 lake-bench: $(LAKE_VENV)/.installed  ## measure classify-lake against classify (on a machine with nothing else to do) and write the table of docs/lake.md
 	@$(LAKE)fmnist-edge data fetch
-	@$(LAKE)python -m fmnist_bench.lake
+	@$(LAKE)python -m fmnist_bench.lake $(LAKE_BENCH)
 
 ## Make what is committed
 

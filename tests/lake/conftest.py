@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pyarrow import dataset, fs
 from fmnist_bench.lake import draw
 from tests.lake.s3_server import S3Server, s3_server
 
+log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 Rows = dict[str, dict[str, str]]
@@ -74,6 +76,7 @@ def run(*arguments: object, **variables: str) -> tuple[int, str]:
     """Run `classify-lake` to its end; return the exit code and what it said, which must be no traceback."""
     with start(*arguments, **variables) as process:
         said = process.communicate()[1]
+    log.info(said)
     assert "Traceback" not in said
     return process.returncode, said
 

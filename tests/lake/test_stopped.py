@@ -33,12 +33,12 @@ sys.exit(code)
 def test_a_run_killed_twice_goes_on_with_one_and_with_two_cpus(
     workers: int, images: Path, plain: Rows, tmp_path: Path
 ) -> None:
-    arguments = (images, "--out", tmp_path / "out", "--workers", workers, "--batch-size", 5)
-    for done in (2, 8):
+    arguments = (images, "--out", tmp_path / "out", "--workers", workers, "--batch-size", 8)
+    for done in (2, 6):
         with start(*arguments) as process:
             wait_for(lambda done=done: len(results(tmp_path / "out")) >= done, process)
             process.kill()
-    assert len(results(tmp_path / "out")) < len(plain) / 5
+    assert len(results(tmp_path / "out")) < len(plain) / 8
     code, _ = run(*arguments)
     assert code == 1  # some of the files are no images
     assert_same(rows_of(tmp_path / "out"), plain)
@@ -46,7 +46,7 @@ def test_a_run_killed_twice_goes_on_with_one_and_with_two_cpus(
 
 def test_resuming_on_a_cluster_of_one_logical_cpu_does_not_hang(images: Path, plain: Rows, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with start(images, "--out", out, "--workers", 2, "--batch-size", 5) as process:
+    with start(images, "--out", out, "--workers", 2, "--batch-size", 8) as process:
         wait_for(lambda: len(results(out)) >= 2, process)
         process.kill()
     command = [sys.executable, "-c", ONE_CPU, SCRIPT, "classify-lake", str(images), "--out", str(out)]
@@ -58,7 +58,7 @@ def test_resuming_on_a_cluster_of_one_logical_cpu_does_not_hang(images: Path, pl
 
 def test_a_killed_worker_loses_nothing_and_repeats_nothing(images: Path, plain: Rows, tmp_path: Path) -> None:
     marker = f"LAKE_TEST={tmp_path}"
-    arguments = (images, "--out", tmp_path / "out", "--workers", 2, "--batch-size", 5)
+    arguments = (images, "--out", tmp_path / "out", "--workers", 2, "--batch-size", 8)
     with start(*arguments, LAKE_TEST=str(tmp_path)) as process:
         wait_for(lambda: len(results(tmp_path / "out")) >= 2, process)
         os.kill(wait_for(lambda: processes(marker, "ray::MapWorker"), process)[0], signal.SIGKILL)
@@ -67,12 +67,12 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing(images: Path, plain: 
 
 
 def test_ctrl_c_ends_it_and_leaves_whole_files(images: Path, plain: Rows, tmp_path: Path) -> None:
-    arguments = (images, "--out", tmp_path / "out", "--workers", 2, "--batch-size", 5)
+    arguments = (images, "--out", tmp_path / "out", "--workers", 2, "--batch-size", 8)
     with start(*arguments) as process:
         wait_for(lambda: len(results(tmp_path / "out")) >= 2, process)
         process.send_signal(signal.SIGINT)
         assert (process.wait(), process.communicate()[1].split()[-1]) == (1, "Aborted!")
-    assert 10 <= len(rows_of(tmp_path / "out")) < len(plain)
+    assert 16 <= len(rows_of(tmp_path / "out")) < len(plain)
     assert not list((tmp_path / "out" / "_run" / "done").glob("*.pending.parquet"))
     run(*arguments)
     assert_same(rows_of(tmp_path / "out"), plain)
