@@ -69,7 +69,8 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing(images: Path, plain: 
 def test_ctrl_c_ends_it_and_leaves_whole_files(images: Path, plain: Rows, tmp_path: Path) -> None:
     arguments = (images, "--out", tmp_path / "out", "--workers", 2, "--batch-size", 8)
     with start(*arguments) as process:
-        wait_for(lambda: len(results(tmp_path / "out")) >= 2, process)
+        done = tmp_path / "out" / "_run" / "done"
+        wait_for(lambda: len(set(done.glob("*.parquet")) - set(done.glob("*.pending.parquet"))) >= 2, process)
         process.send_signal(signal.SIGINT)
         assert (process.wait(), process.communicate()[1].split()[-1]) == (1, "Aborted!")
     assert 16 <= len(rows_of(tmp_path / "out")) < len(plain)
