@@ -38,6 +38,7 @@ QUANTIZED: Final = (
 # Share of each limit that may be used up on validation images, so that other images hold the whole limit: with 5,000
 # images and 1.5 % of labels changed, a standard error is 0.17 points.
 SAFETY: Final = 0.8
+MOST_IN_FLOAT: Final = 0.5  # of all weights: a file with more of them in float is no int8 file
 RANKING_IMAGES: Final = 1_000  # of the validation images, for ranking the tensors by what they cost
 BATCH: Final = 250
 SINGLES: Final = 25  # images that are run alone
@@ -101,15 +102,22 @@ class _Trial:
 
 def _least_kept_in_float(judge: _Judge, candidates: list[str], broken: list[str]) -> _Trial:
     """Return the first result that holds: tensors are left in float by how much that gains, and as few as it takes."""
-    found, costs = _Trial(judge.nothing, broken), judge.costs(candidates)
-    ranked = sorted(candidates, key=lambda name: costs[name])
-    for count in range(1, len(ranked)):
-        found = judge.measure(tuple(ranked[:count]))
+    costs = judge.costs(candidates)
+    kept: tuple[str, ...] = ()
+    for name in sorted(candidates, key=lambda name: costs[name]):
+        if judge.float_share((*kept, name)) > MOST_IN_FLOAT:
+            continue
+        kept = (*kept, name)
+        found = judge.measure(kept)
         if not found.broken:
-            break
-    else:
-        raise GateError(f"no int8 form holds the limits on validation images: {'; '.join(found.broken)}")
-    for name in ranked[: count - 1]:
+            return _without_needless(judge, found)
+        broken = found.broken
+    raise GateError(f"no int8 form holds the limits on validation images: {'; '.join(broken)}")
+
+
+def _without_needless(judge: _Judge, found: _Trial) -> _Trial:
+    """Return a result that holds with each tensor back in int8 whose stay in float turns out not to be needed."""
+    for name in found.result.kept_in_float[:-1]:
         fewer = judge.measure(tuple(one for one in found.result.kept_in_float if one != name))
         found = found if fewer.broken else fewer
     return found
@@ -117,9 +125,6 @@ def _least_kept_in_float(judge: _Judge, candidates: list[str], broken: list[str]
 
 class _Judge:
     """Measures quantized forms of one network against its float form."""
-
-    nothing: StaticInt8
-    """The form with nothing in float, once it has been measured."""
 
     def __init__(self, quantizer: _Quantizer, validation: Pictures, limits: Limits, progress: Progress) -> None:
         self._quantizer, self._validation, self._limits, self._progress = quantizer, validation, limits, progress
@@ -135,10 +140,12 @@ class _Judge:
         broken = broken_limits("int8", parity, self._limits)
         if kept and batch_difference(model, self._validation.inputs, found) > BATCH_DIFFERENCE:
             broken.append("an image alone gets another answer than in a batch")
-        result = StaticInt8(model, kept, parity)
-        if not kept:
-            self.nothing = result
-        return _Trial(result, broken)
+        return _Trial(StaticInt8(model, kept, parity), broken)
+
+    def float_share(self, kept: Collection[str]) -> float:
+        """Return the share of all weights, 0..1, that are in float with these tensors."""
+        sizes = self._quantizer.sizes
+        return sum(sizes.get(name, 0) for name in kept) / max(1, sum(sizes.values()))
 
     def costs(self, candidates: list[str]) -> dict[str, float]:
         """Return the mean difference of probabilities that stays with each tensor left in float."""
@@ -184,6 +191,13 @@ class _Quantizer:
         _float_logits(self._quantized.graph)
         _remove_unused(self._quantized.graph)
         self._ways = _ways_to_float(self._quantized.graph, self.prepared.graph)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Return how many numbers each tensor of weights has, by its name for people."""
+        constants = {tensor.name: tensor for tensor in self.prepared.graph.initializer}
+        exact = {name: next(iter(way.values())) for name, way in self._ways.items()}
+        return {name: int(np.prod(constants[one].dims)) for name, one in exact.items() if one in constants}
 
     @property
     def candidates(self) -> list[str]:
