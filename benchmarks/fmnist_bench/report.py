@@ -83,7 +83,7 @@ class Results:
         """Say what was measured: machine, date, and commit, with a + for what was not committed."""
         machine, commit = self.about["machine"], self.content["commit_info"]
         sets = ", ".join(machine["instruction_sets"]) or machine["system"]
-        measured = f"commit {str(commit['id'])[:12]}{'+' if commit.get('dirty') else ''}" if commit.get("id") else ""
+        measured = f"commit {str(commit['id'])[:12]}{'+' if commit.get('dirty') else ''}" if commit.get("time") else ""
         parts = [f"{machine['cpu']}, {machine['cores']} cores ({sets})", self.content["datetime"][:10], measured]
         return ", ".join(part for part in parts if part)
 
@@ -255,7 +255,11 @@ def publish(results: Results, checkout: Path) -> None:
     _, end, after = rest.partition(_END)
     if not begin or not end:
         raise UsageError(f"README.md should hold: {_BEGIN} ... {_END}")
-    kept = {**results.content, "machine_info": {}}  # without the host's name, and without each round's time
+    kept = {
+        **results.content,
+        "machine_info": {},
+        "commit_info": {**results.content["commit_info"], "project": "", "branch": ""},
+    }  # without the host's name, and without each round's time
     for row in kept["benchmarks"]:
         row["stats"].pop("data", None)
     write_atomically(checkout / "docs" / "bench.json", json.dumps(kept, indent=1) + "\n")
