@@ -108,6 +108,7 @@ def peaks(tmp_path: Path, count: int) -> dict[str, float]:
     table = pyarrow.table({"image": [os.urandom(200_000) for _ in range(count)]})
     parquet.write_table(table, tmp_path / f"{count}.parquet", use_dictionary=False, compression="none")
     arguments = (tmp_path / f"{count}.parquet", "--column", "image", "--out", tmp_path / f"out{count}", "--workers", 1)
+    arguments += ("--batch-size", 100)
     with (
         watching(f"LAKE_TEST={tmp_path}{count}") as found,
         start(*arguments, LAKE_TEST=f"{tmp_path}{count}") as process,
