@@ -15,6 +15,7 @@ from fmnist_convert.input_form import InputForm
 from fmnist_edge.contract import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
 
 LOWEST_OPSET: Final = 13  # with IR 7: loads from onnxruntime 1.8 on, exact from 1.11 on (measured up to 1.32)
+LOWEST_IR: Final = 7  # from 4 on, weights need not be inputs
 # Attributes that later opsets added, with the value that means what went before.
 _LATER_ATTRIBUTES: Final = {"allowzero": 0, "training_mode": 0, "noop_with_empty_axes": 0, "ceil_mode": 0}
 _REDUCTIONS: Final = ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare")
@@ -30,6 +31,7 @@ def without_weight_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
     kept = [value for value in result.graph.input if value.name not in stored]
     del result.graph.input[:]
     result.graph.input.extend(kept)
+    result.ir_version = max(result.ir_version, LOWEST_IR)
     return result
 
 
@@ -289,7 +291,7 @@ def _with_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     result.CopyFrom(model)
     del result.opset_import[:]
     result.opset_import.append(helper.make_opsetid("", opset))
-    result.ir_version = max(7, helper.find_min_ir_version_for(result.opset_import))
+    result.ir_version = max(LOWEST_IR, helper.find_min_ir_version_for(result.opset_import))
     constants = constants_of(result.graph)
     for node in result.graph.node:
         known = onnx.defs.get_schema(node.op_type, opset, "").attributes if _exists(node.op_type, opset) else {}
@@ -352,7 +354,7 @@ def _set_header(model: onnx.ModelProto) -> None:
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     del model.opset_import[:]
     model.opset_import.append(helper.make_opsetid("", opset))
-    model.ir_version = max(7, helper.find_min_ir_version_for(model.opset_import))
+    model.ir_version = max(LOWEST_IR, helper.find_min_ir_version_for(model.opset_import))
     model.producer_name, model.producer_version, model.doc_string = "fmnist-edge", "", ""
     model.graph.name, model.graph.doc_string = "classifier", ""
     del model.metadata_props[:]
