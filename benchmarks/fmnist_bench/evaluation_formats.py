@@ -207,24 +207,31 @@ def _figures(section: str, name: str, row: dict[str, Any]) -> Iterator[Row]:
 
 BEGIN: Final = "<!-- written by `make photo-report` -->"
 END: Final = "<!-- end of photo-report -->"
-NAMES: Final = {"photos": "phone photos", "products.zip": "a shop's catalogue", "all": "all"}
-COLUMNS: Final = ("pictures", "garments", "right", "answered", "of these right", "no garment: `unsure`")
+NAMES: Final = {"photos": "phone photos", "products.zip": "a shop's catalogue"}
+COLUMNS: Final = (
+    "pictures",
+    "garments",
+    "right",
+    "mean of the kinds",
+    "answered",
+    "of these right",
+    "no garment: `unsure`",
+)
 
 
 def sources_markdown(record: dict[str, Any]) -> str:
-    """Return the table of pictures of `as_json`'s object as Markdown; kinds of garments count alike where known."""
+    """Return the table of pictures of `as_json`'s object as Markdown."""
     from tabulate import tabulate
 
     rows = []
-    for one in record["sources"]:
+    for one in (source for source in record["sources"] if source["name"] != "all"):
         nothing, name = one["no_garment_unsure"], NAMES.get(one["name"], one["name"])
-        right = one["right"]["share"] if one["kinds"] < 2 else one["mean_of_kinds"]
+        by_kind = one["mean_of_kinds"] if one["kinds"] > 1 else None
         unsure = f"{100 * nothing['share']:.1f} % of {nothing['total']:,}" if nothing["total"] else "-"
-        shares = [
-            f"{100 * share:.1f} %" for share in (right, one["answered"]["share"], one["right_of_answered"]["share"])
-        ]
-        rows.append([name, f"{one['right']['total']:,}", *shares, unsure])
-    return str(tabulate(rows, COLUMNS, "pipe", colalign=("left", *["right"] * 5), disable_numparse=True))
+        shares = (one["right"]["share"], by_kind, one["answered"]["share"], one["right_of_answered"]["share"])
+        cells = ["-" if share is None else f"{100 * share:.1f} %" for share in shares]
+        rows.append([name, f"{one['right']['total']:,}", *cells, unsure])
+    return str(tabulate(rows, COLUMNS, "pipe", colalign=("left", *["right"] * 6), disable_numparse=True))
 
 
 def publish(evaluation: Path, pages: Sequence[Path]) -> None:
