@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, read_side_json
 
 ROOT = Path(__file__).parents[1]
@@ -15,28 +17,34 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_table_states_the_figures_inside_the_shipped_file() -> None:
-    facts = read_side_json(EMBEDDED_CLASSIFIER)
-    figures = facts["test"]
-    for row, parity in (("(shipped)", figures["optimized"]), ("graph optimizations off", figures["unoptimized"])):
-        line = next(line for line in README.splitlines() if line.startswith("|") and row in line)
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        assert cells[1:] == [
-            f"{facts['bytes']:,}",
-            f"{parity['accuracy']:.4f}",
-            f"{100 * parity['agreement']:.2f} %",
-            f"{parity['max_difference']:.4f}",
-        ]
+    metadata = read_side_json(EMBEDDED_CLASSIFIER)
+    parity = metadata["test"]["optimized"]
+    shipped = next(line for line in README.splitlines() if line.startswith("|") and "(shipped)" in line)
+    assert [cell.strip() for cell in shipped.strip("|").split("|")][1:] == [
+        f"{metadata['bytes']:,}",
+        f"{parity['accuracy']:.4f}",
+        f"{100 * parity['agreement']:.2f} %",
+        f"{parity['max_difference']:.4f}",
+    ]
     original = next(line for line in README.splitlines() if "(the original)" in line)
-    assert f"| {figures['keras_accuracy']:.4f} |" in original
+    assert f"| {metadata['test']['keras_accuracy']:.4f} |" in original
     assert f"{(ROOT / 'train/artifacts/fmnist-mlp.keras').stat().st_size:,}" in original
+
+
+def test_the_pages_state_what_was_measured_on_pictures() -> None:
+    formats = pytest.importorskip("fmnist_bench.evaluation_formats")
+    record = json.loads((ROOT / "docs/photos.json").read_bytes())
+    table = formats.sources_markdown(record)
+    assert table in README
+    assert table in (ROOT / "docs/photos.md").read_text(encoding="utf-8")
 
 
 def test_the_transcript_is_what_the_command_prints() -> None:
     script = str(Path(sys.executable).with_name("fmnist-edge"))
-    block = re.search(r"^    \$ fmnist-edge classify samples/\*\.png\n((?:    .*\n)+)", README, re.MULTILINE)
+    block = re.search(r"^    \$ fmnist-edge classify samples/photos/\*\.jpg\n((?:    .*\n)+)", README, re.MULTILINE)
     assert block
     commands = re.split(r"^\$ ", re.sub(r"^    ", "", block.group(0), flags=re.MULTILINE), flags=re.MULTILINE)[1:]
-    assert len(commands) == 3
+    assert len(commands) == 2
     for transcript in commands:
         command, expected = transcript.split("\n", 1)
         words = [str(path) for word in command.split()[1:] for path in sorted(ROOT.glob(word)) or [word]]

@@ -23,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fmnist_edge.contract import LABELS, OUTPUT_NAME
 from fmnist_edge.errors import ModelError
 
-OPSET: Final = 18  # the first whose Resize has a filter against aliasing and axes; onnxruntime 1.15 has it
+OPSET: Final = 18  # the first whose Resize has a filter against aliasing and axes; onnxruntime 1.14 has it
 IR_VERSION: Final = 8
 # The dense layer stays in float: its 1,290 numbers decide the answer, and the maps need them anyway.
 QUANTIZED: Final = ("Conv", "MaxPool", "AveragePool", "Relu", "Clip", "Pad", "Concat", "Reshape", "Transpose")
@@ -53,13 +53,15 @@ square (uint8[height, width, 3] photo) => (uint8[1, SIDE, SIDE, 3] pixels, int64
   after = Add (before, scaled_size)
 }
 """
-# From the maps of all classes to what was seen, cut to the photo's part of the square.
+# From the maps of all classes to what was seen, cut to the photo's part of the square. A cell before the first of each
+# row and column, where nothing was seen, lets the map be moved to where its cells look (`map_shift`) and fade there.
 _SAW: Final = """
 <ir_version: 8, opset_import: ["" : 18]>
 seen (float[1, POSITIONS, 10] maps, float[1, 10] probabilities, int64[2] before, int64[2] after)
   => (float[rows, columns] saw)
-<float least = {1e-9}, int64[4] map_shape = {1, 1, ROWS, COLUMNS}, int64[4] square_shape = {1, 1, SIDE, SIDE},
- int64[2] plane_shape = {SIDE, SIDE}, int64[2] plane = {0, 1}>
+<float least = {1e-9}, int64[4] map_shape = {1, 1, ROWS, COLUMNS}, int64[4] large_shape = {1, 1, LARGE, LARGE},
+ int64[2] plane_shape = {LARGE, LARGE}, int64[2] plane = {0, 1}, int64[8] cell = {0, 0, 1, 1, 0, 0, 0, 0},
+ int64[1] start = {START}>
 {
   best = ArgMax <axis: int = 1, keepdims: int = 0> (probabilities)
   map = Gather <axis: int = 2> (maps, best)
@@ -68,9 +70,12 @@ seen (float[1, POSITIONS, 10] maps, float[1, 10] probabilities, int64[2] before,
   divisor = Max (highest, least)
   share = Div (positive, divisor)
   small = Reshape (share, map_shape)
-  enlarged = Resize <mode = "linear"> (small, , , square_shape)
+  extended = Pad (small, cell)
+  enlarged = Resize <mode = "linear"> (extended, , , large_shape)
   whole = Reshape (enlarged, plane_shape)
-  saw = Slice (whole, before, after, plane)
+  first = Add (before, start)
+  last = Add (after, start)
+  saw = Slice (whole, first, last, plane)
 }
 """
 
@@ -169,6 +174,8 @@ def photo_graph(core: onnx.ModelProto, network: PhotoNetwork) -> onnx.ModelProto
     _, rows, columns, _ = network.features.output_shape
     numbers = {"TWICE": 2 * network.side, "SIDE": network.side}
     numbers |= {"POSITIONS": rows * columns, "ROWS": rows, "COLUMNS": columns}
+    cell = network.side // rows
+    numbers |= {"LARGE": network.side + cell, "START": cell - map_shift(network.features)}
     front, back = (onnx.parser.parse_model(_filled(text, numbers)) for text in (_SQUARE, _SAW))
     middle = _with_batch_of_one(core)
     graph = helper.make_graph(
@@ -183,6 +190,24 @@ def photo_graph(core: onnx.ModelProto, network: PhotoNetwork) -> onnx.ModelProto
     )
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def map_shift(features: Any) -> int:
+    """Return how many pixels lower and further right a cell of the feature map looks than where it lies in the map.
+
+    A convolution with stride 2 and padding "same" pads an even side at its end alone, so that each moves what a cell
+    sees by half of a step; 0 where the padding is symmetric.
+    """
+    side, step, centre = int(features.input_shape[1]), 1, 0.0
+    for layer in features.layers:
+        size = getattr(layer, "kernel_size", getattr(layer, "pool_size", None))
+        if size is None:
+            continue
+        stride = layer.strides[0]
+        over = max((-(-side // stride) - 1) * stride + size[0] - side, 0) if layer.padding == "same" else 0
+        centre += step * ((size[0] - 1) / 2 - over // 2)
+        side, step = (side + over - size[0]) // stride + 1, step * stride
+    return max(0, round(centre - (step - 1) / 2))
 
 
 def _filled(text: str, numbers: dict[str, int]) -> str:

@@ -106,9 +106,10 @@ def test_what_was_seen_is_the_class_activation_map_of_the_answer(session: Any, n
     probabilities, saw = session.run(None, {"photo": pixels})
     features = np.asarray(network.features(pixels[None], training=False))[0]
     maps = np.maximum(features @ network.kernel[:, probabilities[0].argmax()], 0)
-    rows, columns = (np.array(np.unravel_index(maps.argmax(), maps.shape)) + 0.5) * SIDE / np.array(maps.shape)
-    assert saw[int(rows), int(columns)] >= 0.8
-    centres = ((np.arange(len(maps)) + 0.5) * SIDE / len(maps)).astype(int)
+    # By hand: both convolutions pad the end alone, so cell i looks at 8 i + 5, not at the 8 i + 3.5 that it covers.
+    centres = 8 * np.arange(len(maps)) + 5
+    rows, columns = np.unravel_index(maps.argmax(), maps.shape)
+    assert saw[centres[rows], centres[columns]] >= 0.8
     np.testing.assert_allclose(saw[np.ix_(centres, centres)], maps / maps.max(), atol=0.2)
 
 
@@ -191,3 +192,23 @@ def test_the_vectors_hold_on_this_device_and_the_facts_are_in_the_file(written: 
     assert beside["quantization"]["kept_in_float"] == []
     assert beside["measured"]["validation, all"]["images"] == 100
     assert "validation, all" in written.with_suffix(".md").read_text()
+
+
+def test_the_map_lies_where_the_picture_is_bright() -> None:
+    import keras
+
+    side = 64
+    pixels = keras.Input((side, side, 3), dtype="uint8")
+    signal = keras.layers.Rescaling(1 / 255)(pixels)
+    for _ in range(4):
+        signal = keras.layers.Conv2D(1, 3, strides=2, padding="same", use_bias=False, kernel_initializer="ones")(signal)
+    dense = keras.layers.Dense(10, activation="softmax", kernel_initializer="ones")
+    network = read_photo_network(keras.Model(pixels, dense(keras.layers.GlobalAveragePooling2D()(signal))))
+    graph = photo_graph(float_network(network), network)
+    photo = np.zeros((side, side, 3), np.uint8)
+    photo[side // 2 - 8 : side // 2 + 8, side // 2 - 8 : side // 2 + 8] = 255
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    maps = [session.run(["saw"], {"photo": one})[0] for one in (photo, photo[:, ::-1])]
+    for saw in maps:
+        centre = [np.average(np.arange(side), weights=saw.sum(axis=axis)) for axis in (1, 0)]
+        assert centre == pytest.approx([side / 2 - 0.5] * 2, abs=2.5)
