@@ -54,7 +54,8 @@ def test_the_transcript_is_what_the_command_prints() -> None:
 
 
 def test_the_device_example_runs_as_it_stands(tmp_path: Path) -> None:
-    code = next(part for part in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "InferenceSession" in part)
+    page = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+    code = next(part for part in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "InferenceSession" in part)
     for path in (EMBEDDED_CLASSIFIER, ROOT / "samples" / "9-ankle-boot.png"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
