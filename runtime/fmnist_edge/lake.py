@@ -345,7 +345,7 @@ def _read(part: _Part, column: str | None, done: Any) -> Iterator[Any]:
     """Yield the items of a part whose digests `done`, an ObjectRef, does not hold, in tables of some rows."""
     (file, group, row, first, end), known, columns = part, ray.get(done), [column] if column else None
     with _storage("read", file), file.filesystem.open_input_file(file.path) as stream:
-        source = parquet.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20)  # else it holds a whole row group
+        source = parquet.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20)  # holds two pages, not a row group
         for batch in source.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=columns):
             numbers = np.arange(row, row + len(batch))
             row += len(batch)
