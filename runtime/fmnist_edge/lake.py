@@ -91,8 +91,9 @@ def _storage(verb: str, place: _Place, kind: type[FmnistEdgeError] = DataError) 
         raise kind(f"cannot {verb} {place.shown}: {_reason(error)}{hint}") from error
 
 
-def _reason(error: BaseException) -> str:
-    return re.sub(r"\s*\(Request ID:[^)]*\)", "", " ".join(str(error).split()))[:300] or type(error).__name__
+def _reason(error: BaseException, most: int = 300) -> str:
+    text = re.sub(r"\s*\(Request ID:[^)]*\)|\nFailed to (?s:.*)", "", str(error))  # what AWS and Ray add
+    return " ".join(text.split())[:most] or type(error).__name__
 
 
 def open_place(location: str, endpoint: str | None = None) -> _Place:
@@ -259,7 +260,7 @@ def _cause(error: BaseException, results: _Place) -> FmnistEdgeError:
     inner: Any = error
     while inner is not None:
         if isinstance(inner, FmnistEdgeError) and not isinstance(inner, RayError):
-            return inner
+            return type(inner)(_reason(inner, 1000))
         if isinstance(inner, _STORAGE_ERRORS) and not isinstance(inner, RayError):
             return OutputError(f"cannot write {results.shown}: {_reason(inner)}; {_KEPT}")
         inner = getattr(inner, "cause", None) or inner.__cause__
@@ -379,8 +380,7 @@ class Worker:
         for start in range(0, len(items), ROWS_AT_ONCE):
             each = map if self._images.is_local else self._pool.map
             sources = filter(None, each(self._source, items.slice(start, ROWS_AT_ONCE).to_pylist()))
-            rows = [table_row(result) for result in classify_sources(self._classifier, sources)]
-            yield pyarrow.Table.from_pylist(rows, SCHEMA)
+            yield pyarrow.Table.from_pylist([*map(table_row, classify_sources(self._classifier, sources))], SCHEMA)
 
     def _source(self, item: dict[str, Any]) -> tuple[str, bytes | str | ImageError] | None:
         """Return path and picture or what ails it alone; None for a file that `classify -r` skips in a folder."""

@@ -86,7 +86,7 @@ def test_a_storage_that_is_lost_is_one_line_and_when_it_is_back_the_run_goes_on(
         said = process.communicate()[1]
     assert (process.returncode, len(said.splitlines())) == (3, 1), said
     assert said.startswith("Error: cannot read s3://lake/images")
-    assert "check the address, the credentials and the network" in said
+    assert said.endswith("; check the address, the credentials and the network\n")
     assert not any(row["error_code"] == "unreadable-file" for row in rows_of(out))
     with s3_server(tmp_path / "log.txt", port) as server:
         server.upload(images, "lake/images")
@@ -115,6 +115,7 @@ def test_results_in_a_storage_that_is_lost_are_complete_when_it_is_back(
             authenticate("inf")
     assert (process.returncode, len(said.splitlines())) in ((1, 1), (3, 1)), said
     assert "s3://broken/labels" in said
+    assert "Failed to apply" not in said  # what Ray adds for those who program it
     assert run(*arguments, **server.credentials)[0] == 1
     assert_same(rows_of("broken/labels", filesystem), plain)
 
