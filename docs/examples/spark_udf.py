@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession, functions
 
 from fmnist_edge import Classifier, ImageError
 
-classifier = Classifier()
+classifier, spark = Classifier(), SparkSession.builder.getOrCreate()
 
 
 @functions.pandas_udf("string")
@@ -24,6 +24,6 @@ def label(images: pd.Series) -> pd.Series:
     return images.map(name)
 
 
-photos = SparkSession.builder.getOrCreate().read.format("binaryFile").load(sys.argv[1])
+photos = spark.read.format("binaryFile").load(sys.argv[1])
 for path, answer in photos.select("path", label("content")).toLocalIterator():
     print(f"{path}: {answer}")
