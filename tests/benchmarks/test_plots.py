@@ -197,7 +197,8 @@ def test_without_matplotlib_one_line_says_what_to_install() -> None:
         done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 3
         assert done.stderr.count("\n") == 1
-        assert "which is not installed: pip install" in done.stderr
+        assert "which is not installed: " in done.stderr
+        assert "pip install" in done.stderr
         assert "[plot]" in done.stderr
 
 

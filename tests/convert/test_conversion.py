@@ -39,7 +39,7 @@ def test_the_same_original_gives_the_same_bytes_in_another_process_which_replace
     out, twins = tmp_path / "out", tmp_path / "twins"
     lay_old_files(out, twins, conversion.files)
     subprocess.run(
-        [script, "convert", SHIPPED_KERAS, "--model-version", SHIPPED_VERSION, "-o", out],
+        [script, "convert", SHIPPED_KERAS, "--model-version", SHIPPED_VERSION, "-o", out, "--overwrite"],
         check=True,
         capture_output=True,
     )

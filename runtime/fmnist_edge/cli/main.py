@@ -90,7 +90,8 @@ class LazyGroup(click.Group):
 
 def _is_here(name: str) -> bool:
     """Tell whether the room of a command is here: a zip may have the runtime only."""
-    return find_spec(COMMANDS[name].partition(".")[0]) is not None
+    room = find_spec(COMMANDS[name].partition(".")[0])
+    return room is not None and room.origin is not None  # a folder without code has no origin
 
 
 def _meant(name: str, commands: Iterable[str]) -> str:
