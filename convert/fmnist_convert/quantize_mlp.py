@@ -67,11 +67,16 @@ class Quantized:
     """Weighted mean squared error of the logit margin, on the choice images."""
 
 
-def quantize_mlp(chain: DenseChain, images: NDArray[np.uint8], progress: Progress = SILENT) -> Quantized:
-    """Quantize on the images of the training split, uint8 [55000, 28, 28], the constants above telling what for."""
+def quantize_mlp(
+    chain: DenseChain, images: NDArray[np.uint8], *, refined: bool = True, progress: Progress = SILENT
+) -> Quantized:
+    """Quantize on the images of the training split, uint8 [55000, 28, 28], the constants above telling what for.
+
+    Without `refined` the integers are those of the best rounding.
+    """
     choice = with_mirrored(images[CHOICE])
     rounded = best_rounding(even(chain), images[CALIBRATION], choice, progress)
-    if len(chain.layers) == 1:
+    if len(chain.layers) == 1 or not refined:
         return rounded
     integers = refine(rounded.origin, rounded.network, with_mirrored(images[REFINEMENT]), progress)
     error = margin_error(integers.logits(choice), chain.logits(choice))
