@@ -53,7 +53,7 @@ def conversion(quantized: Any) -> Any:
     import fmnist_convert.convert as module
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "quantize_mlp", lambda *_: quantized)
+        patch.setattr(module, "quantize_mlp", lambda *_, **__: quantized)
         return module.convert(SHIPPED_KERAS, model_version=SHIPPED_VERSION)
 
 

@@ -114,7 +114,7 @@ def test_what_misses_the_gate_is_not_written_unless_allowed(
     import fmnist_convert.convert as module
     from fmnist_edge.cli.main import cli
 
-    monkeypatch.setattr(module, "quantize_mlp", lambda *_: quantized)
+    monkeypatch.setattr(module, "quantize_mlp", lambda *_, **__: quantized)
     command = ["convert", str(SHIPPED_KERAS), "-o", str(tmp_path / "out"), "--min-agreement", "1"]
     refused = CliRunner().invoke(cli, command)
     assert refused.exit_code == 1
