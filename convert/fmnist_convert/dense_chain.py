@@ -181,8 +181,9 @@ def _reshaped(state: _State, node: onnx.NodeProto, others: list[Any]) -> _State 
     if state.kernel is not None:
         return replace(state, shape=shape) if shape == state.shape else None
     factor, offset = (np.broadcast_to(each, state.shape).reshape(shape) for each in (state.factor, state.offset))
-    same = np.all(state.factor == 1) and np.all(state.offset == 0)
-    return replace(state, shape=shape) if same else replace(state, shape=shape, factor=factor, offset=offset)
+    if np.all(state.factor == 1) and np.all(state.offset == 0):
+        factor, offset = np.float64(1), np.float64(0)
+    return replace(state, shape=shape, factor=factor, offset=offset)
 
 
 def _for_shape(other: Any, shape: tuple[int, ...]) -> Float64 | None:

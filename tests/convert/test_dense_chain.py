@@ -146,3 +146,18 @@ def test_the_chain_of_the_shipped_original_is_the_network_of_keras(original: Any
     found = [array for layer in chain.layers for array in (layer.kernel, layer.bias)]
     for mine, theirs in zip(found, original.model.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs.astype(np.float64))
+
+
+def test_a_channel_dimension_before_the_scaling_is_folded() -> None:
+    text = """<ir_version: 7, opset_import: ["" : 13]>
+chain (uint8[batch, 28, 28] image) => (float[batch, 10] probabilities) {
+  raw = Reshape (image, channels) values = Cast <to: int = 1> (raw) scaled = Mul (values, factor)
+  moved = Add (scaled, zero) x = Reshape (moved, flat) a = MatMul (x, k1) b = Relu (a) c = MatMul (b, k2)
+  probabilities = Softmax (c)
+}"""
+    model = onnx.parser.parse_model(text)
+    constants = {"channels": np.array([-1, 28, 28, 1]), "flat": np.array([-1, 784]), "zero": np.float32(0)}
+    constants |= {"factor": np.float32(1 / 255), "k1": weights(784, 32), "k2": weights(32, 10)}
+    for name, value in constants.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+    assert_same(read_dense_chain(model), model)
