@@ -59,7 +59,7 @@ devices-quick: $(VENV)/.dev  ## run the fast rows of the device matrix (two minu
 	@$(RUN)fmnist-edge data fetch
 	@$(RUN)python -m fmnist_bench.devices --quick $(DEVICES)
 
-lake: $(LAKE_VENV)/.installed  ## test classify-lake on a real Ray with a real S3 server, and the Spark and Dask examples (needs Java; 15 minutes)
+lake: $(LAKE_VENV)/.installed  ## test classify-lake on a real Ray with a real S3 server, and the Spark and Dask examples (needs Java; six minutes)
 	@$(LAKE)fmnist-edge data fetch
 	@$(LAKE)python -m pytest -m lake tests/lake
 
