@@ -182,7 +182,7 @@ def _reshaped(state: _State, node: onnx.NodeProto, others: list[Any]) -> _State 
         return replace(state, shape=shape) if shape == state.shape else None
     factor, offset = (np.broadcast_to(each, state.shape).reshape(shape) for each in (state.factor, state.offset))
     if np.all(state.factor == 1) and np.all(state.offset == 0):
-        factor, offset = np.float64(1), np.float64(0)
+        return replace(state, shape=shape, factor=np.float64(1), offset=np.float64(0))
     return replace(state, shape=shape, factor=factor, offset=offset)
 
 
