@@ -39,10 +39,12 @@ _SIGNATURES: Final = (
 )
 # What people do have and is not decoded here: it deserves a better answer than "not an image".
 _FOREIGN: Final = (
-    (rb"(?:\xef\xbb\xbf)?\s*<(?:svg|\?xml)", "an SVG drawing"),
+    (rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*|<![^>]*>\s*)*<svg", "an SVG drawing"),
     (rb"%PDF", "a PDF document"),
     (rb"%!PS", "a PostScript document"),
     (rb"8BPS", "a Photoshop file"),
+    (rb"....ftyp(?:iso|mp4|M4V|qt  |avc1|3g|dash)|\x1aE\xdf\xa3|RIFF....AVI ", "a video; save one frame of it"),
+    (rb"....ftypcrx |FUJIFILMCCD-RAW|II\x55\0", "a camera's raw file"),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture"),
     (rb"\0\0\x01\0", "an icon"),
     (rb"\x93NUMPY", "a numpy array; load it and pass the array from Python"),
@@ -62,7 +64,9 @@ def recognise(data: bytes) -> str:
             return plugin
     for signature, what in _FOREIGN:
         if re.match(signature, data, re.DOTALL):
-            raise ImageError("not-an-image", f"not supported: {what}; convert it to PNG or JPEG")
+            raise ImageError(
+                "not-an-image", f"not supported: {what}" + ("" if ";" in what else "; convert it to PNG or JPEG")
+            )
     raise ImageError("not-an-image", f"not an image: expected {SUPPORTED}")
 
 

@@ -8,6 +8,7 @@ The wire format is that of protobuf.dev/programming-guides/encoding; numbers of 
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from math import prod
@@ -52,7 +53,8 @@ def validate_content(content: bytes, model: Path, advice: str) -> None:
         for fault in _faults(content):
             raise ModelError(f"{model} is not run: {fault}; {advice}")
     except (ValueError, TypeError, AttributeError) as error:  # a field of another wire type than it should have
-        raise ModelError(f"{model} is no ONNX model: {error}") from error
+        advice = "give the path of an .onnx file made by `fmnist-edge convert`"
+        raise ModelError(f"{model} is not an ONNX model, or a damaged one: {advice}") from error
 
 
 def model_bytes(model: Path) -> bytes:
@@ -65,7 +67,7 @@ def model_bytes(model: Path) -> bytes:
             content = file.read(MAX_MODEL_BYTES + 1)
     except OSError as error:
         raise ModelError(_unreadable(model, error)) from error
-    kind = next((kind for kind, at, begin in _OTHER_KINDS if content.startswith(begin, at)), None)
+    kind = next((kind for kind, begin in _OTHER_KINDS if re.match(begin, content, re.DOTALL)), None)
     if kind is not None:
         raise ModelError(f"{model} is {kind.format(model=model)}")
     if len(content) > MAX_MODEL_BYTES:
@@ -74,8 +76,9 @@ def model_bytes(model: Path) -> bytes:
 
 
 def _unreadable(model: Path, error: OSError) -> str:
-    if model.parts[:1] in (("http:",), ("https:",)):
-        return f"{model} is an address, not a file: download it first"
+    if model.parts[:1] in (("http:",), ("https:",)):  # as a path, it has lost a slash
+        address = f"{model.parts[0]}//{'/'.join(model.parts[1:])}"
+        return f"{address} is an address, not a file: download it first, and name the file"
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return f"no model at {model}: give the path of an .onnx file made by `fmnist-edge convert`"
     if isinstance(error, IsADirectoryError):
@@ -83,16 +86,18 @@ def _unreadable(model: Path, error: OSError) -> str:
     return f"cannot read model {model}: {error.strerror}"
 
 
-# Model files of other kinds: what they are and what to do, and what they begin with at which byte.
+# Model files of other kinds: what they are and what to do, and what they begin with.
+_CONVERT: Final = "convert it first with `fmnist-edge convert {model} -o DIR`"
 _OTHER_KINDS: Final = (
-    ("a Keras file, not ONNX: convert it first with `fmnist-edge convert {model} -o DIR`", 0, b"PK\x03\x04"),
     (
-        "a Keras (HDF5) file, not ONNX: convert it first with `fmnist-edge convert {model} -o DIR`",
-        0,
-        b"\x89HDF\r\n\x1a\n",
+        "a PyTorch file, not ONNX: write an .onnx file with `torch.onnx.export`",
+        rb"PK\x03\x04.{26}[^/]+/(?:data\.pkl|\.)",
     ),
-    ("a TensorFlow Lite file, not ONNX: convert the Keras model that it was made from", 4, b"TFL3"),
-    ("a Git LFS pointer, not the model: get the model with `git lfs pull`", 0, b"version https://git-lfs"),
+    (f"a Keras file, not ONNX: {_CONVERT}", rb"PK\x03\x04"),
+    (f"a Keras (HDF5) file, not ONNX: {_CONVERT}", rb"\x89HDF\r\n\x1a\n"),
+    ("a TensorFlow Lite file, not ONNX: convert the Keras model that it was made from", rb".{4}TFL3"),
+    ("a Git LFS pointer, not the model: get the model with `git lfs pull`", rb"version https://git-lfs"),
+    ("a picture, not a model: `fmnist-edge classify {model}` names what is in it", rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF"),
 )
 
 

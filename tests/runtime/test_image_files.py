@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fmnist_edge import ImageError, image_files
-from fmnist_edge.image_files import read_file, read_stream
+from fmnist_edge.image_files import read_file, read_stream, recognise
 from fmnist_edge.images import load_image
 
 
@@ -94,3 +94,19 @@ def test_a_sparse_file_of_a_terabyte_is_refused_unread(tmp_path: Path) -> None:
         file.truncate(2**40)
     with pytest.raises(ImageError, match="MiB"):
         read_file(tmp_path / "file")
+
+
+FOREIGN = {
+    "an SVG drawing; convert": b'<?xml version="1.0"?>\n<!-- a shirt -->\n<svg xmlns="http://www.w3.org/2000/svg"/>',
+    "a PDF document; convert": b"%PDF-1.7",
+    "a video; save one frame": b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41",
+    "a camera's raw file; convert": b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom",
+    "not an image: expected PNG": b'<?xml version="1.0"?><!DOCTYPE plist><plist version="1.0"/>',
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_what_people_take_for_a_picture_is_named_for_what_it_is(what: str) -> None:
+    with pytest.raises(ImageError, match=what) as caught:
+        recognise(FOREIGN[what])
+    assert caught.value.code == "not-an-image"

@@ -62,6 +62,9 @@ OTHERS = {
     "model.keras": (b"PK\x03\x04...", "fmnist-edge convert"),
     "model.h5": (b"\x89HDF\r\n\x1a\n...", "fmnist-edge convert"),
     "model.tflite": (b"\x1c\0\0\0TFL3...", "TensorFlow Lite"),
+    "model.pt": (b"PK\x03\x04" + b"\0" * 26 + b"model/data.pkl", "torch.onnx.export"),
+    "shirt.png": (b"\x89PNG\r\n\x1a\n...", "classify"),
+    "notes.txt": (b"buy milk", "not an ONNX model"),
     "pointer.onnx": (b"version https://git-lfs.github.com/spec/v1\noid sha256:...", "git lfs pull"),
 }
 
