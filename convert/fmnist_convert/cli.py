@@ -80,7 +80,7 @@ def convert(
     overwrite: bool,
     **options: Any,
 ) -> None:
-    """Convert a network to ONNX files for any device, if they answer as it does.
+    """Convert a network to ONNX files that answer as it does.
 
     MODEL is a .keras or .h5 file of Keras 2 or 3, compiled or not, a SavedModel folder, or a float .onnx file, such as
     PyTorch's exporter writes. No code in it is run. In which form it takes its images is measured on training images
@@ -154,7 +154,7 @@ def _print_table(rows: list[Row]) -> None:
 def compare(
     first: Path, second: Path, min_agreement: float, split: SplitName, data: Path | None, output_format: str
 ) -> None:
-    """Compare two models: accuracy, same labels, differences of probabilities, calibration error.
+    """Compare two models. Accuracy, same labels, differences of probabilities, calibration error.
 
     Each is a .keras or .h5 file, a SavedModel folder, or an .onnx file, also one that `convert` wrote. The input form
     of each is measured on training images.

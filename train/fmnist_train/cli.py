@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ from fmnist_edge.cli.options import (
     note,
     output_folder_option,
     overwrite_option,
+    progress_bar,
     shows_progress,
 )
 from fmnist_edge.errors import MissingExtraError
@@ -101,7 +101,7 @@ def train(
     overwrite: bool,
     resume: bool,
 ) -> None:
-    """Train a network with Keras and write its .keras file and the record of its training to a folder.
+    """Train a network with Keras. Writes its .keras file and the record of its training to a folder.
 
     The classifier's recipe `default` is what the shipped model is made by (five to ten minutes on one core), `tutorial`
     the ten epochs of the tutorial that this project grew from (under a minute). The photo model (--part photo) takes
@@ -245,7 +245,7 @@ def _announce_discarded(backup: Backup, output: Path, resume: bool) -> None:
 def _progress(epochs: int) -> Iterator[OnEpoch]:
     """Show a bar on a terminal, else a line now and then; nothing with -q."""
     if shows_progress():
-        with _bar(epochs) as bar:
+        with progress_bar("training", epochs, _figures) as bar:
             yield lambda epoch, figures: bar.update(epoch - bar.pos, figures)
     else:
         yield partial(_note_epoch, epochs, max(1, epochs // LINES_A_RUN))
@@ -256,13 +256,13 @@ def _bars() -> Iterator[Show]:
     """Show a bar for each phase on a terminal, else a line a tenth; called with phase, done, total and figures."""
     with ExitStack() as bars:
         bar: Any = None
-        shown, tenth = 0.0, 0
+        current, shown, tenth = "", 0.0, 0
 
         def show(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-            nonlocal bar, shown
-            if bar is None or bar.label != phase:
+            nonlocal bar, current, shown
+            if phase != current:
                 bars.close()
-                bar = bars.enter_context(_bar(total, phase))
+                bar, current = bars.enter_context(progress_bar(phase, total, _figures)), phase
             if done < total and time.monotonic() - shown < BAR_SECONDS:
                 return
             shown = time.monotonic()
@@ -277,17 +277,9 @@ def _bars() -> Iterator[Show]:
         yield show if shows_progress() else tell
 
 
-def _bar(length: int, label: str = "training") -> Any:
-    return click.progressbar(length=length, label=label, file=sys.stderr, item_show_func=_shown)
-
-
 def _note_epoch(epochs: int, every: int, epoch: int, figures: Mapping[str, float]) -> None:
     if epoch % every == 0 or epoch == epochs:
         note(f"epoch {epoch}/{epochs}: {_figures(figures)}")
-
-
-def _shown(figures: Any) -> str | None:
-    return _figures(figures) if figures else None
 
 
 def _figures(figures: Mapping[str, float]) -> str:

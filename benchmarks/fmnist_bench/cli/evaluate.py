@@ -16,13 +16,15 @@ from fmnist_edge.cli.options import (
     OUTPUT_FILE,
     Function,
     check_outputs,
+    chosen_form,
     common_options,
     data_option,
+    format_option,
     model_option,
     note,
     output_file_option,
     overwrite_option,
-    shows_progress,
+    progress_bar,
 )
 from fmnist_edge.errors import EXIT_FAILED
 
@@ -36,6 +38,8 @@ _PHOTO_HINT: Final = (
     "answers pictures, not 28x28 images of the dataset; name pictures with --images DIR or --pictures DIR, "
     "or add --enlarged"
 )
+
+FORMS: Final = ("text", "json", "csv")
 
 _SUBJECT_OPTIONS: Final[tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...]] = (
     model_option,
@@ -84,14 +88,7 @@ def subject_options(function: Function) -> Function:
     metavar="LABEL,LABEL,...",
     help='Take these labels as one, as in "T-shirt/top,Pullover,Shirt"; may be repeated.',
 )
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json", "csv"]),
-    default="text",
-    show_default=True,
-    help="Form of the output; csv has a line for each figure.",
-)
+@format_option(*FORMS, help_text="Form of the output; csv has a line for each figure.")
 @output_file_option
 @click.option(
     "--report",
@@ -112,14 +109,14 @@ def command(
     ctx: click.Context,
     /,
     forgive: tuple[str, ...],
-    output_format: str,
+    output_format: str | None,
     output: Path | None,
     report: Path | None,
     training_record: Path | None,
     overwrite: bool,
     **subject: Any,
 ) -> None:
-    """Measure a model on labelled images: accuracy, errors by class, calibration, accuracy without the unsure.
+    """Measure a model on labelled images. Accuracy, errors by class, calibration, accuracy without the unsure.
 
     The best class counts, however unsure. Images that cannot be read are reported and left out, and the exit code
     is then 1.
@@ -143,7 +140,7 @@ def command(
     classifier = request.classifier()
     answers, title = request.answers(classifier)
     evaluation = evaluate(answers, forgiven)
-    _print(FORMATTERS[output_format](evaluation, title), output)
+    _print(FORMATTERS[chosen_form(output_format, output, *FORMS)](evaluation, title), output)
     if report is not None:
         _write_report(report, classifier, training_record, (title, answers, evaluation))
     if evaluation.unreadable:
@@ -237,7 +234,7 @@ LARGEST_SPLIT: Final = {"train": 55_000, "validation": 5_000, "test": 10_000}  #
 
 def _progress(total: int) -> Any:
     """Return a bar for standard error, which shows nothing where no person watches."""
-    return click.progressbar(length=total, label="Classifying", file=sys.stderr, hidden=not shows_progress())
+    return progress_bar("Classifying", total)
 
 
 def _watched(results: Iterable[Result], bar: Any) -> Iterator[Result]:

@@ -72,7 +72,7 @@ def file_options(name: str) -> Callable[[Function], Function]:
 @click.group("plot")
 @common_options
 def command() -> None:
-    """Draw the data, the answers of a model, and the model itself as png, svg or pdf."""
+    """Draw the data, a model and its answers. As png, svg or pdf."""
 
 
 @command.command()
@@ -91,7 +91,7 @@ def command() -> None:
 def samples(
     split: Any, index: int | None, count: int, label: str | None, data: Path | None, output: Path, dpi: int
 ) -> None:
-    """One image with its pixel scale, and a grid of the images around it with their names."""
+    """One image with its pixel scale. Beside it a grid of the images around it with their names."""
     from fmnist_bench.labelled import parse_label
     from fmnist_bench.plots import samples_plot
     from fmnist_edge.dataset import load_split
@@ -113,7 +113,7 @@ def prediction(
     image: str | None, index: int | None, split: Any, truth: str | None, model: Path | None, data: Path | None,
     output: Path, dpi: int,
 ) -> None:  # fmt: skip
-    """One image beside its ten probabilities: the right label blue, a wrong answer red.
+    """One image beside its ten probabilities. The right label is blue, a wrong answer red.
 
     Of a photo the original comes first, then what the network saw.
     """
@@ -145,7 +145,7 @@ def prediction(
 def predictions(
     split: Any, index: int | None, count: int, model: Path | None, data: Path | None, output: Path, dpi: int
 ) -> None:
-    """A grid of images from --index on (0 by default), each beside its probabilities."""
+    """A grid of images, each beside its probabilities. From --index on (0 by default)."""
     from fmnist_bench.plots import answered_images, predictions_plot
     from fmnist_edge.classifier import Classifier
 
@@ -194,7 +194,7 @@ def _mistakes(answers: Answers, title: str, count: int, classifier: Classifier) 
 
 
 _evaluating("confusion", "The confusion matrix: which label is taken for which.", _confusion)
-_evaluating("calibration", "Accuracy by confidence, and accuracy when the unsure are left out.", _calibration)
+_evaluating("calibration", "Accuracy by confidence. Also accuracy when the unsure are left out.", _calibration)
 _evaluating("mistakes", "The errors that the model is surest of.", _mistakes, count_option(15))
 
 
@@ -202,7 +202,7 @@ _evaluating("mistakes", "The errors that the model is surest of.", _mistakes, co
 @click.argument("record", type=FILE, metavar="TRAINING.json")
 @file_options("curves")
 def curves(record: Path, output: Path, dpi: int) -> None:
-    """Loss and accuracy by epoch, from the record that `fmnist-edge train` writes."""
+    """Loss and accuracy by epoch. From the record that `fmnist-edge train` writes."""
     from fmnist_bench.charts import curves_plot, read_training_record
 
     _save(curves_plot(read_training_record(record)), output, dpi)
@@ -212,7 +212,7 @@ def curves(record: Path, output: Path, dpi: int) -> None:
 @model_option
 @file_options("weights")
 def weights(model: Path | None, output: Path, dpi: int) -> None:
-    """What each hidden unit looks for: the first layer's weights as 28x28 images."""
+    """The first layer's weights as 28x28 images. They show what each hidden unit looks for."""
     from fmnist_bench.plots import weights_plot
     from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
     from fmnist_edge.onnx_reader import first_layer

@@ -18,7 +18,9 @@ from fmnist_edge.cli.options import (
     OUTPUT_FILE,
     check_output_folder,
     check_outputs,
+    chosen_form,
     common_options,
+    format_option,
     is_debugging,
     max_pixels_option,
     min_confidence_option,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from fmnist_edge.watch import Output
 
 STANDARD_INPUT: Final = "-"
+FORMS: Final = ("text", "json", "jsonl", "csv")
 
 
 @click.command("classify")
@@ -70,14 +73,7 @@ STANDARD_INPUT: Final = "-"
     metavar="SECONDS",
     help="For --watch, how long a file must not have changed.  [default: 1]",
 )
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json", "jsonl", "csv"]),
-    default="text",
-    show_default=True,
-    help="Form of the output; jsonl is one JSON object a line.",
-)
+@format_option(*FORMS, help_text="Form of the output; jsonl is one JSON object a line.")
 @click.option(
     "--top-k",
     type=click.IntRange(1, 10),
@@ -110,12 +106,13 @@ STANDARD_INPUT: Final = "-"
 @common_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Classify pictures of clothes: image files, folders (with -r), or - for an image on standard input.
+    """Name the garments in pictures. FILE is an image, a folder (with -r), or - for an image on standard input.
 
     Prints a row for each, in the order given. An input that can't be classified gets an error row, the others go on,
     and the exit code is 1.
     """
-    request = ClassifyRequest(**options)
+    form = chosen_form(options.pop("output_format"), options["output"], *FORMS)
+    request = ClassifyRequest(output_format=form, **options)
     request.check()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy's import: threads that nothing here uses
     from fmnist_edge.classifier import Classifier

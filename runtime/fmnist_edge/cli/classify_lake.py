@@ -25,7 +25,7 @@ def command(
     ctx: click.Context, source: str, out: str, column: str | None, endpoint: str | None, workers: int | None,
     batch_size: int, model: Path | None,
 ) -> None:  # fmt: skip
-    """Classify images in any number and storage, on Ray, into a folder of Parquet files.
+    """Classify any number of images on a Ray cluster. From any storage, into a folder of Parquet files.
 
     SOURCE is a folder (with all that is in it), an image, or with --column a Parquet file or a folder of them: a path,
     or a URI such as s3://bucket/photos. The same command again goes on with a run that was stopped, and adds images

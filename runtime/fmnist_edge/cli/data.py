@@ -20,6 +20,7 @@ from fmnist_edge.cli.options import (
     is_verbose,
     note,
     overwrite_option,
+    progress_bar,
     shows_progress,
     text_or_json_option,
 )
@@ -72,7 +73,7 @@ def command() -> None:
 )
 @common_options
 def fetch(output: Path | None, photos: bool, force: bool, overwrite: bool, timeout: float) -> None:
-    """Fetch the dataset (or the photos), verify it, and print its folder.
+    """Fetch and verify the dataset (or the photos). Prints its folder.
 
     It comes from the public mirrors, or those whose base URLs are in $FMNIST_MIRRORS (separated by
     blanks), then through apt-get from Debian's package. Proxies and certificates are taken from
@@ -118,7 +119,7 @@ def _fetch_photos(output: Path | None, force: bool, timeout: float) -> Path:
 @common_options
 @click.pass_context
 def status(ctx: click.Context, data: Path | None, output_format: str) -> None:
-    """Show each place where the dataset is looked for, and which one is used.
+    """Show where the dataset is looked for, and which is used.
 
     Exit code 3 if there is no good copy.
     """
@@ -134,7 +135,7 @@ def status(ctx: click.Context, data: Path | None, output_format: str) -> None:
 @data_option
 @common_options
 def path(data: Path | None) -> None:
-    """Print the folder of the dataset that is used; exit code 3 if there is none."""
+    """Print the folder of the dataset that is used. Exit code 3 if there is none."""
     click.echo(find_dataset(data))
 
 
@@ -220,11 +221,11 @@ class _Shown(FetchListener):
     def _begin_bar(self, name: str, total: int) -> None:
         self.end_bar()
         self._name = name
-        bar: Any = click.progressbar(length=total, label=name, file=sys.stderr)
-        self._bar = bar.__enter__()
+        self._line = progress_bar(name, total)
+        self._bar = self._line.__enter__()
 
     def end_bar(self) -> None:
         """Leave the line of the bar, if there is one."""
         if self._bar is not None:
-            self._bar.__exit__(None, None, None)
+            self._line.__exit__(None, None, None)
             self._bar = None

@@ -51,7 +51,7 @@ def command(
     web_runtime: Path | None,
     overwrite: bool,
 ) -> None:
-    """Write a kit into DIR: the models, labels, cards and self-test vectors, and small programs that run them.
+    """Write a kit that runs the models on other devices. Models, labels, self-test and small programs, in DIR.
 
     The programs are in Python, in JavaScript for Node, and a web page that works without a network; each runs the
     self-test and classifies pictures. DIR appears in one step, or not at all. A kit that is there is replaced; what

@@ -20,7 +20,7 @@ from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, re
 @text_or_json_option
 @common_options
 def info(model: Path | None, output_format: str) -> None:
-    """Print the contract, metadata, size, operators and SHA-256 of MODEL (of both embedded ones by default).
+    """Print what a model is. Contract, metadata, size, operators and SHA-256; of both embedded ones by default.
 
     JSON is an object for MODEL, or a list of two for the embedded ones.
     """
@@ -51,7 +51,7 @@ def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
 @text_or_json_option
 @common_options
 def verify(model: Path | None, output_format: str) -> None:
-    """Run the self-test vectors stored beside MODEL (both embedded ones by default) on this device.
+    """Check that this device answers as measured. Runs the self-test vectors beside MODEL (by default both embedded).
 
     Exits with 1 if a model file is not the one that its vectors were made with, or an answer differs. JSON is a list
     with an object for each model.

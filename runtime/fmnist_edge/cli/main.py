@@ -54,6 +54,16 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse what stands before the command; say where an option of a command belongs."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.possibilities:
+                raise
+            hint = f"Options of a command follow its name: fmnist-edge COMMAND {error.option_name}"
+            raise click.UsageError(f"{error.format_message()} {hint}", ctx) from error
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -100,6 +110,8 @@ def _meant(name: str, commands: Iterable[str]) -> str:
 
     if close := get_close_matches(name, commands, 1):
         return f" Did you mean '{close[0]}'?"
+    if name == "help":
+        return " For help: fmnist-edge --help, or fmnist-edge COMMAND --help"
     if os.path.exists(name):  # noqa: PTH110 (cheaper to import)
         return f" To classify it: fmnist-edge classify {printable(name)}"
     return ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
+import itertools
 import os
 import re
 import sys
@@ -25,6 +27,9 @@ FOLDER: Final = click.Path(path_type=Path, readable=False, file_okay=False)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _META: Final = "fmnist_edge"  # prefix of our keys in click's context-wide dictionary
+_BAR: Final = f"{_META}.bar"  # whether a progress bar is drawn
+# Columns of a progress line: brackets, percentage and time left; the bar; what the figures beside it may take.
+_AROUND_A_BAR, _LEAST_BAR, _WIDEST_BAR, _FIGURES = 21, 6, 36, 50
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -75,8 +80,9 @@ def wanted_color() -> bool | None:
 def note(message: str) -> None:
     """Tell people something on standard error, unless -q asks for silence."""
     if not is_quiet():
+        over_a_bar = "\r\x1b[K" if click.get_current_context().meta.get(_BAR) else ""
         with contextlib.suppress(OSError):  # a full disk behind standard error is no reason to fail
-            click.echo(message, err=True)
+            click.echo(over_a_bar + message, err=True)
 
 
 def print_findings(findings: list[tuple[bool, str]]) -> None:
@@ -89,6 +95,42 @@ def print_findings(findings: list[tuple[bool, str]]) -> None:
 def shows_progress() -> bool:
     """Tell whether a progress bar makes sense: a person watches standard error and did not ask for quiet."""
     return not is_quiet() and sys.stderr.isatty()
+
+
+@contextlib.contextmanager
+def progress_bar(label: str, length: int | None, shown: Callable[[Any], str] | None = None) -> Iterator[Any]:
+    """Give click's bar on standard error to call `update` of; it stays silent where nobody watches.
+
+    What `note` says meanwhile takes the bar's line, and the bar goes on below it. Without `length` it only counts.
+    `shown` turns what `update` is given into up to 50 characters beside the bar, where the terminal has room for them.
+    """
+    meta, drawn = click.get_current_context().meta, shows_progress()
+    room = _columns() - _AROUND_A_BAR
+    label = label if length is None else label[: max(room - _LEAST_BAR, _LEAST_BAR)]
+    room -= len(label)
+    figures = shown is not None and room >= _FIGURES + _LEAST_BAR
+    with click.progressbar(
+        itertools.count() if length is None else None,
+        length=length,
+        label=label,
+        show_pos=length is None,
+        bar_template="%(label)s  %(info)s" if length is None else "%(label)s  [%(bar)s]  %(info)s",
+        item_show_func=(lambda item: shown(item) if shown and item else None) if figures else None,
+        width=max(_LEAST_BAR, min(_WIDEST_BAR, room - _FIGURES * figures)),
+        file=sys.stderr if drawn else io.StringIO(),
+    ) as bar:
+        meta[_BAR] = drawn
+        try:
+            yield bar
+        finally:
+            meta[_BAR] = False
+
+
+def _columns() -> int:
+    """Return the width of the terminal behind standard error: shutil asks standard output, which may be a file."""
+    with contextlib.suppress(OSError, ValueError):
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stderr.fileno()).columns)
+    return 80
 
 
 model_option = click.option(
@@ -115,6 +157,7 @@ output_folder_option = click.option(
     help="Folder for the results; made if missing.",
 )
 output_file_option = click.option(
+    "-o",
     "--output",
     "output",
     type=OUTPUT_FILE,
@@ -129,6 +172,24 @@ text_or_json_option = click.option(
     show_default=True,
     help="Form of the output.",
 )
+
+
+def format_option(*forms: str, help_text: str) -> Callable[[Function], Function]:
+    """Add --format for a command with `output_file_option`, which passes the value through `chosen_form`."""
+    return click.option(
+        "--format",
+        "output_format",
+        type=click.Choice(forms),
+        help=f"{help_text}  [default: that of --output's ending, or text]",
+    )
+
+
+def chosen_form(form: str | None, output: Path | None, *forms: str) -> str:
+    """Return the form that --format named, or the one of `forms` that the output's ending names, or text."""
+    ending = output.suffix[1:].lower() if output else ""
+    return form or (ending if ending in forms else "text")
+
+
 threads_option = click.option(
     "--threads",
     type=click.IntRange(min=1),

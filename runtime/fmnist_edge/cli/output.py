@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -13,7 +13,7 @@ import click
 
 from fmnist_edge.batch import DEFAULT_TOP_K, FIELDS, Result, table_row
 from fmnist_edge.classifier import Prediction
-from fmnist_edge.cli.options import is_verbose, note, shows_progress, wanted_color
+from fmnist_edge.cli.options import is_verbose, note, progress_bar, shows_progress, wanted_color
 from fmnist_edge.contract import UNSURE
 from fmnist_edge.errors import printable
 
@@ -82,11 +82,20 @@ def shown_as(wanted: bool, output: Path | None) -> Show | None:
     return "blocks" if output is None and (sys.stdout.isatty() if colour is None else colour) else "plain"
 
 
-def with_progress(results: Iterator[Result], output: Path | None, length: int | None) -> Any:
+@contextmanager
+def with_progress(results: Iterator[Result], output: Path | None, length: int | None) -> Iterator[Iterator[Result]]:
     """Show a bar on standard error where a person watches it, and where no rows run through the same terminal."""
-    if shows_progress() and (output or not sys.stdout.isatty()):
-        return click.progressbar(results, length=length, label="Classifying", show_pos=True, file=sys.stderr)
-    return nullcontext(results)
+    if not shows_progress() or (output is None and sys.stdout.isatty()):
+        yield results
+        return
+    with progress_bar("Classifying", length) as bar:
+        yield _watched(results, bar)
+
+
+def _watched(results: Iterable[Result], bar: Any) -> Iterator[Result]:
+    for result in results:
+        yield result
+        bar.update(1)
 
 
 def write_rows(rows: Iterable[str], output: Path | None) -> None:

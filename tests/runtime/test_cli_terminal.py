@@ -1,0 +1,101 @@
+"""What a person sees who sits at a terminal: bars, notes, hints, help."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
+SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.png"))
+
+
+def drawn(*arguments: str | Path, columns: int) -> str:
+    """Run a command whose standard error is a terminal, and its output none; return what the terminal was sent."""
+    ours, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 20, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    subprocess.run(
+        [SCRIPT, *arguments], stdout=subprocess.DEVNULL, stderr=terminal, env=environment, check=False, timeout=60
+    )
+    os.close(terminal)
+    sent = b""
+    try:
+        while piece := os.read(ours, 65536):
+            sent += piece
+    except OSError:  # the other end is closed
+        pass
+    os.close(ours)
+    return sent.decode()
+
+
+@pytest.fixture
+def animation(tmp_path: Path) -> Path:
+    frames = [PIL.Image.new("L", (40, 40), level) for level in (0, 200)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    return tmp_path / "a.gif"
+
+
+@pytest.mark.parametrize("columns", [30, 40, 80])
+def test_a_bar_is_never_wider_than_the_terminal(columns: int) -> None:
+    sent = drawn("classify", *SAMPLES, columns=columns)
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", sent))
+    assert any("100%" in line for line in lines)
+    assert max(map(len, lines)) <= columns
+
+
+def test_a_note_takes_the_line_of_the_bar(animation: Path) -> None:
+    assert "\r\x1b[Ka.gif: has several frames" in drawn("classify", *SAMPLES, animation, columns=80).replace(
+        str(animation), "a.gif"
+    )
+
+
+def test_quiet_draws_no_bar() -> None:
+    assert drawn("classify", "-q", *SAMPLES, columns=80) == ""
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"COLUMNS": "80"}
+    return subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, env=environment, timeout=60)
+
+
+@pytest.mark.parametrize("command", [(), ("data",), ("plot",)], ids=" ".join)
+def test_the_list_of_commands_says_what_each_does_in_a_whole_sentence(command: tuple[str, ...]) -> None:
+    lines = run(*command, "--help").stdout.split("Commands:\n")[1].splitlines()
+    assert len(lines) > 2
+    assert [line for line in lines if not re.fullmatch(r"  [a-z-]+ +[A-Z].*[^.]\.", line)] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("--top-k", "2", "classify", SAMPLES[0]), "Options of a command follow its name"),
+        (("help",), "fmnist-edge COMMAND --help"),
+        (("--verison",), "--version"),
+        (("clasify",), "Did you mean 'classify'?"),
+        (("classify", "--topk", "2", SAMPLES[0]), "Did you mean '--top-k'?"),
+    ],
+)
+def test_a_mistyped_command_line_is_answered_with_what_was_meant(arguments: tuple[str | Path, ...], hint: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert hint in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "begin"),
+    [("rows.csv", "path,label,"), ("rows.jsonl", '{"path": '), ("rows.json", "[\n"), ("rows.txt", str(SAMPLES[0]))],
+)
+def test_the_form_of_an_output_file_is_that_of_its_ending(tmp_path: Path, name: str, begin: str) -> None:
+    assert run("classify", SAMPLES[0], "-o", tmp_path / name).returncode == 0
+    assert (tmp_path / name).read_text().startswith(begin)
+    assert run("classify", SAMPLES[0], "-o", tmp_path / name, "--format", "jsonl").returncode == 0
+    assert (tmp_path / name).read_text().startswith('{"path": ')
