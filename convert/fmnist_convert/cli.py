@@ -24,7 +24,7 @@ from fmnist_edge.cli.options import (
 from fmnist_edge.errors import GateError, MissingExtraError
 
 if TYPE_CHECKING:
-    from fmnist_convert.conversion import Row
+    from fmnist_convert.parity import Row
     from fmnist_edge.dataset import SplitName
 
 WRITTEN: Final = (".fp32.onnx", ".int8.onnx", ".int8.json", ".int8.md", ".int8.vectors.json")
@@ -160,8 +160,7 @@ def compare(
     of each is measured on training images.
     """
     try:
-        from fmnist_convert.parity import measure_parity
-        from fmnist_convert.predictors import predict_split
+        from fmnist_convert.parity import measure_parity, predict_split
     except ModuleNotFoundError as error:
         raise MissingExtraError("compare", "convert", str(error.name)) from error
     with terminal_progress(shows_progress(), verbose=is_verbose()) as progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 
 from fmnist_convert.card import (
     CONTRACT,
+    PHOTO_TOLERANCE,
+    TOLERANCE,
+    Conversion,
     as_json,
+    build_vectors,
     describe,
     describe_gate,
     describe_graph,
@@ -24,7 +28,6 @@ from fmnist_convert.card import (
     recall_by_class,
     stamp,
 )
-from fmnist_convert.conversion import Conversion, Row, plain_name
 from fmnist_convert.convert_photo import convert_photo_model
 from fmnist_convert.dense_chain import DenseChain, read_dense_chain
 from fmnist_convert.export import export_fp32
@@ -37,14 +40,16 @@ from fmnist_convert.parity import (
     PHOTO_LIMITS,
     Limits,
     Parity,
+    Predictor,
+    Row,
     broken_float_limits,
     broken_limits,
     measure_parity,
+    predict_all,
 )
 from fmnist_convert.progress import SILENT, Progress
 from fmnist_convert.quantize import BATCH_DIFFERENCE, Pictures, batch_difference, quantize_statically, run
 from fmnist_convert.quantize_mlp import describe_mlp, quantize_mlp
-from fmnist_convert.vectors import PHOTO_TOLERANCE, TOLERANCE, build_vectors
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.contract import INPUT_NAME, OUTPUT_NAME
 from fmnist_edge.dataset import Split, load_split
@@ -55,11 +60,7 @@ from fmnist_edge.session import open_session
 
 DEFAULT_VERSION: Final = "1.0.0"
 CALIBRATION: Final = slice(0, 55_000, 55)  # images of the training split whose ranges the general way takes
-BATCH: Final = 500  # images that are measured at a time
 ANY: Final = Limits(1.0, 0.0, 1.0, 1.0)  # what --allow-worse asks of the quantizer
-
-Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""uint8 [n, 28, 28] to float32 [n, 10]."""
 
 
 def convert(
@@ -113,7 +114,7 @@ def convert(
     description = CONTRACT | describe(name, model_version, original.sha256, original.record)
     if not is_own(original):
         description |= {"input_form": report.as_record(), "gate": describe_gate(limits)}
-    reference = _counted(original.predict, test.images, progress, "the original on test images")
+    reference = predict_all(original.predict, test.images, progress, "the original on test images")
     try:
         wanted = ANY if allow_worse else limits
         refined_first = original.record.get("recipe") == "default"
@@ -216,7 +217,7 @@ def _measure(
         onnx.save(stamp(int8.model, description), int8_path)
         classifier = Classifier(int8_path)
         outputs = [
-            _counted(predict, test.images, progress, f"{title} on test images")
+            predict_all(predict, test.images, progress, f"{title} on test images")
             for title, predict in (
                 ("fp32", Classifier(fp32_path).predict),
                 ("int8", classifier.predict),
@@ -235,17 +236,6 @@ def _measure(
 def _unoptimized(path: Path) -> Predictor:
     session = open_session(path, optimized=False)
     return lambda images: np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: images})[0], np.float32)
-
-
-def _counted(predict: Predictor, images: NDArray[np.uint8], progress: Progress, step: str) -> NDArray[np.float32]:
-    """Run a network over all images, in batches, telling how far it is."""
-    progress.step(step)
-    parts = []
-    for start in range(0, len(images), BATCH):
-        progress.count(start, len(images))
-        parts.append(predict(images[start : start + BATCH]))
-    progress.count(len(images), len(images))
-    return np.concatenate(parts)
 
 
 def _files(
@@ -313,3 +303,10 @@ def _size(source: Path) -> int:
     """Return the bytes of a file, or of all files in a folder."""
     files = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
     return sum(path.stat().st_size for path in files)
+
+
+def plain_name(name: str) -> str:
+    """Return a model's name if it can be a file's name; raises UsageError."""
+    if not name or Path(name).name != name:
+        raise UsageError(f"a model's name must be a plain file name, not {name!r}")
+    return name

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
-from fmnist_convert.onnx_graph import LOWEST_OPSET, canonical, lowered, with_constant_shapes, with_contract
+from fmnist_convert.float_onnx import LOWEST_IR, Run, constants_of, with_constant_shapes, without_dead_nodes
+from fmnist_convert.input_form import InputForm
 from fmnist_convert.original import Original
-from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, OUTPUT_NAME
+from fmnist_edge.contract import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
 from fmnist_edge.errors import ModelError
 from fmnist_edge.onnx_reader import validate_content
+
+LOWEST_OPSET: Final = 13  # with IR 7: loads from onnxruntime 1.8 on, exact from 1.11 on (measured up to 1.32)
 
 OPSETS: Final = (LOWEST_OPSET, 15, 17, 18)  # tried in this order for what the lower ones cannot express
 CHECKED_IMAGES: Final = 200
@@ -127,3 +133,235 @@ def _check(model: onnx.ModelProto, original: Original) -> None:
             f"the ONNX form of {original.path} does not answer as the original does: a probability differs by "
             f"{difference:.2g}"
         )
+
+
+# Attributes that later opsets added, with the value that means what went before.
+_LATER_ATTRIBUTES: Final = {"allowzero": 0, "training_mode": 0, "noop_with_empty_axes": 0, "ceil_mode": 0}
+_REDUCTIONS: Final = ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare")
+
+
+def with_contract(model: onnx.ModelProto, form: InputForm, output: str, index: int) -> onnx.ModelProto:
+    """Return a copy that takes uint8 `image` [batch, 28, 28] and gives float32 `probabilities` [batch, 10].
+
+    `form` is how the graph takes its images, `output` what it gives ("probabilities", "logits", "scores"), and `index`
+    which of its outputs that is.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    before = _Nodes(graph, "before")
+    given, made = graph.input[0].name, graph.output[index].name
+    nodes = [_with_inner_names(node) for node in graph.node]
+    for tensor in graph.initializer:
+        tensor.name = _inner(tensor.name)
+    rank = len(graph.output[index].type.tensor_type.shape.dim)
+    if any(node.op_type == "Squeeze" and not _has_axes(node) for node in nodes):
+        rank = 0  # it also drops a batch of one
+    given, made = _inner(given), _inner(made)
+    nodes = list(_without_constant_nodes(graph, nodes))
+    entry = _preprocessing(before, form)
+    for node in nodes:
+        node.input[:] = [entry if name == given else name for name in node.input]
+    after = _Nodes(graph, "after")
+    _probabilities(after, nodes, made, output, rank)
+    del graph.node[:], graph.input[:], graph.output[:]
+    graph.node.extend([*before.nodes, *nodes, *after.nodes])
+    graph.input.append(
+        helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, [BATCH_DIMENSION, IMAGE_SIDE, IMAGE_SIDE])
+    )
+    graph.output.append(helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, [BATCH_DIMENSION, len(LABELS)]))
+    return without_dead_nodes(result)
+
+
+class _Nodes:
+    """A chain of nodes that is being built, with its constants in the graph."""
+
+    def __init__(self, graph: onnx.GraphProto, name: str) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self._graph, self._name = graph, name
+
+    def constant(self, value: NDArray[Any]) -> str:
+        name = f"{self._name}/constant_{len(self._graph.initializer)}"
+        self._graph.initializer.append(numpy_helper.from_array(value, name))
+        return name
+
+    def add(self, operator: str, *inputs: str, gives: str | None = None, **attributes: Any) -> str:
+        output = gives or f"{self._name}/{operator}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
+        return output
+
+
+def _preprocessing(nodes: _Nodes, form: InputForm) -> str:
+    """Add what turns `image` into a network's input form; return the name of the result."""
+    value = INPUT_NAME
+    if form.padding:
+        value = nodes.add("Pad", value, nodes.constant(np.array([0, *[form.padding] * 2] * 2, np.int64)))
+    if form.dtype != "uint8":
+        value = nodes.add("Cast", value, to=helper.np_dtype_to_tensor_dtype(np.dtype(form.dtype)))
+    scale, offset = form.scale
+    kind = np.dtype(form.dtype)
+    if form.dtype == "uint8" and scale < 0:
+        value = nodes.add("Sub", nodes.constant(np.array(255, np.uint8)), value)
+    elif scale != 1.0 or offset:
+        value = nodes.add("Mul", value, nodes.constant(np.array(scale, kind)))
+        if offset:
+            value = nodes.add("Add", value, nodes.constant(np.array(offset, kind)))
+    side = IMAGE_SIDE + 2 * form.padding
+    if form.channels_first is not None and 3 in form.shape:
+        axis = 1 if form.channels_first else 3
+        one = [-1, 1, side, side] if axis == 1 else [-1, side, side, 1]
+        value = nodes.add("Reshape", value, nodes.constant(np.array(one, np.int64)))
+        return nodes.add("Concat", value, value, value, axis=axis)
+    if form.shape != (side, side):
+        value = nodes.add("Reshape", value, nodes.constant(np.array([-1, *form.shape], np.int64)))
+    return value
+
+
+def _probabilities(after: _Nodes, nodes: list[onnx.NodeProto], made: str, output: str, rank: int) -> None:
+    """Add what turns a network's output into `probabilities`."""
+    value = made
+    if rank != 2:
+        value = after.add("Reshape", value, after.constant(np.array([-1, len(LABELS)], np.int64)))
+    last = next((node for node in nodes if made in node.output), None)
+    if output == "logits" and rank == 2 and last is not None and last.op_type == "LogSoftmax":
+        last.op_type = "Softmax"  # the same without the logarithm
+        output = "probabilities"
+    if output == "logits":
+        after.add("Softmax", value, gives=OUTPUT_NAME, axis=1)
+    elif output == "scores":
+        total = after.add("ReduceSum", value, after.constant(np.array([1], np.int64)), keepdims=1)
+        after.add("Div", value, total, gives=OUTPUT_NAME)
+    elif after.nodes or last is None or list(last.output).count(made) != 1 or _is_read(nodes, made):
+        after.add("Identity", value, gives=OUTPUT_NAME)
+    else:
+        last.output[:] = [OUTPUT_NAME if name == made else name for name in last.output]
+
+
+def _without_constant_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Yield the nodes that compute; the tensors of Constant nodes become initializers."""
+    for node in nodes:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            tensor = graph.initializer.add()
+            tensor.CopyFrom(node.attribute[0].t)
+            tensor.name = node.output[0]
+        else:
+            yield node
+
+
+def _has_axes(node: onnx.NodeProto) -> bool:
+    return len(node.input) > 1 or any(attribute.name == "axes" for attribute in node.attribute)
+
+
+def _is_read(nodes: list[onnx.NodeProto], name: str) -> bool:
+    return any(name in node.input for node in nodes)
+
+
+def _inner(name: str) -> str:
+    """Return another name for a tensor that has one of the contract's."""
+    return f"inner/{name}" if name in (INPUT_NAME, OUTPUT_NAME) else name
+
+
+def _with_inner_names(node: onnx.NodeProto) -> onnx.NodeProto:
+    result = onnx.NodeProto()
+    result.CopyFrom(node)
+    result.input[:] = [_inner(name) for name in node.input]
+    result.output[:] = [_inner(name) for name in node.output]
+    return result
+
+
+def lowered(model: onnx.ModelProto, run: Run) -> onnx.ModelProto:
+    """Return a model of the lowest opset, from 13 on, in which it is valid and gives the same outputs.
+
+    `run` runs a model on some images.
+    """
+    own = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+    if own < LOWEST_OPSET:
+        return _with_opset(onnx.version_converter.convert_version(model, LOWEST_OPSET), LOWEST_OPSET)
+    expected = run(model) if own > LOWEST_OPSET else []
+    for opset in range(LOWEST_OPSET, own):
+        candidate = _with_opset(model, opset)
+        try:
+            onnx.checker.check_model(candidate, full_check=True)
+            found = run(candidate)
+        except Exception:  # checker and onnxruntime raise a dozen types: it is not valid in this opset
+            continue
+        if all(np.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in zip(found, expected, strict=True)):
+            return candidate
+    return _with_opset(model, own)
+
+
+def _with_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """Return a copy that claims another opset, without what later opsets added where it changes nothing."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    del result.opset_import[:]
+    result.opset_import.append(helper.make_opsetid("", opset))
+    result.ir_version = max(LOWEST_IR, helper.find_min_ir_version_for(result.opset_import))
+    constants = constants_of(result.graph)
+    for node in result.graph.node:
+        known = onnx.defs.get_schema(node.op_type, opset, "").attributes if _exists(node.op_type, opset) else {}
+        kept = [a for a in node.attribute if a.name in known or _LATER_ATTRIBUTES.get(a.name) != a.i]
+        if node.op_type == "Reshape" and node.input[1] in constants and 0 not in constants[node.input[1]]:
+            kept = [a for a in kept if a.name != "allowzero"]
+        if opset < 18 and node.op_type in _REDUCTIONS and len(node.input) == 2 and node.input[1] in constants:
+            kept.append(helper.make_attribute("axes", constants[node.input[1]].tolist()))
+            del node.input[1:]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+    return without_dead_nodes(result)
+
+
+def _exists(operator: str, opset: int) -> bool:
+    return onnx.defs.has(operator, opset, "")
+
+
+def canonical(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the same graph with names, order of initializers and header that depend on the graph alone.
+
+    tf2onnx numbers its names from a counter of the whole process; here a node is named by its operator and
+    its place among those, a tensor by the node that makes it, an initializer by the node that reads it.
+    """
+    result = without_dead_nodes(model)
+    graph = result.graph
+    names = _canonical_names(graph)
+    for node in graph.node:
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+        node.doc_string = ""
+    for tensor in graph.initializer:
+        tensor.name = names[tensor.name]
+    ordered = sorted(graph.initializer, key=lambda tensor: tensor.name)
+    del graph.initializer[:]
+    graph.initializer.extend(ordered)
+    del graph.value_info[:]
+    _set_header(result)
+    onnx.checker.check_model(result, full_check=True)
+    return result
+
+
+def _canonical_names(graph: onnx.GraphProto) -> dict[str, str]:
+    """Name the nodes, and map every tensor's name to its canonical one; inputs and outputs keep theirs."""
+    kept = [value.name for value in (*graph.input, *graph.output)]
+    names = {"": "", **{name: name for name in kept}}
+    counts: Counter[str] = Counter()
+    for node in graph.node:
+        counts[node.op_type] += 1
+        node.name = f"{node.op_type}_{counts[node.op_type]}"
+        for place, name in enumerate(node.input):
+            names.setdefault(name, f"{node.name}.input_{place}")
+        for place, name in enumerate(node.output):
+            names.setdefault(name, node.name if place == 0 else f"{node.name}.output_{place}")
+    return names
+
+
+def _set_header(model: onnx.ModelProto) -> None:
+    """Name the batch dimension, and forget who made the file and when."""
+    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    del model.opset_import[:]
+    model.opset_import.append(helper.make_opsetid("", opset))
+    model.ir_version = max(LOWEST_IR, helper.find_min_ir_version_for(model.opset_import))
+    model.producer_name, model.producer_version, model.doc_string = "fmnist-edge", "", ""
+    model.graph.name, model.graph.doc_string = "classifier", ""
+    del model.metadata_props[:]
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH_DIMENSION

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Iterator
 from math import prod
 from pathlib import Path
 from typing import Any, Final
@@ -12,17 +13,20 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from fmnist_convert.input_form import PIXELS, InputForm, plausible_shapes
-from fmnist_convert.onnx_graph import with_constant_shapes, with_free_batch, without_weight_inputs
 from fmnist_convert.original import Original, finished, ten_classes
 from fmnist_convert.validation import Kind
 from fmnist_edge.classifier import Classifier
-from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, OUTPUT_NAME
+from fmnist_edge.contract import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, OUTPUT_NAME
 from fmnist_edge.errors import ModelError
 from fmnist_edge.onnx_reader import MAX_MODEL_BYTES, model_bytes, validate_content
 from fmnist_edge.session import limit_memory, session_options
+
+LOWEST_IR: Final = 7  # from 4 on, weights need not be inputs
+
+Run = Callable[[onnx.ModelProto], list[NDArray[Any]]]
 
 SECONDS: Final = 60.0  # for one batch; a network for 28x28 pixels takes a hundredth
 BATCH_VALUES: Final = 16 * 2**20  # of one batch, in the largest tensor: 64 MB
@@ -234,3 +238,115 @@ def _largest_batch(model: onnx.ModelProto) -> int:
 
 def _values(value: Any) -> int:
     return prod(dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim[1:])
+
+
+def without_weight_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy whose inputs are those that a caller gives: IR 3 listed the weights as well."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    stored = {tensor.name for tensor in result.graph.initializer}
+    kept = [value for value in result.graph.input if value.name not in stored]
+    del result.graph.input[:]
+    result.graph.input.extend(kept)
+    result.ir_version = max(result.ir_version, LOWEST_IR)
+    return result
+
+
+def constants_of(graph: onnx.GraphProto) -> dict[str, NDArray[Any]]:
+    """Return all constants of a graph by name, initializers and Constant nodes."""
+    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            found[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    return found
+
+
+def with_free_batch(model: onnx.ModelProto, batch: int | None) -> onnx.ModelProto:
+    """Return a copy whose first dimension is free, where it was fixed to `batch` images (None: it was free)."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    for value in (*graph.input, *graph.output):
+        if value.type.tensor_type.shape.dim:
+            value.type.tensor_type.shape.dim[0].dim_param = BATCH_DIMENSION
+    for value in graph.output:  # what a fixed batch made of them is found again by inference
+        for dim in value.type.tensor_type.shape.dim[1:]:
+            if not dim.dim_value:
+                dim.Clear()
+    del graph.value_info[:]
+    if batch is not None:
+        constants = constants_of(graph)
+        for node in _reshapes_of_images(graph):
+            shape = constants.get(node.input[1])
+            if shape is not None and len(shape) and shape[0] == batch:
+                _set_shape(graph, node, _freed(shape))
+    return result
+
+
+def with_constant_shapes(model: onnx.ModelProto, run: Run) -> onnx.ModelProto:
+    """Return a copy whose Reshape nodes name their shapes, where PyTorch computes them from the batch's size.
+
+    `run` runs a model on batches of two and of three images and returns its outputs, first all of two.
+    """
+    graph = model.graph
+    constants = constants_of(graph)
+    computed = [node for node in _reshapes_of_images(graph) if node.input[1] not in constants]
+    if not computed:
+        return model
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    del probe.graph.output[:]
+    names = list(dict.fromkeys(node.input[1] for node in computed))
+    probe.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.INT64, None) for name in names)
+    values = run(probe)
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    for name, two, three in zip(names, values[: len(names)], values[len(names) :], strict=True):
+        if two.shape == three.shape and (two[0], three[0]) == (2, 3) and (two[1:] == three[1:]).all():
+            for node in result.graph.node:
+                if node.op_type == "Reshape" and node.input[1] == name:
+                    _set_shape(result.graph, node, _freed(two))
+    return without_dead_nodes(result)
+
+
+def _reshapes_of_images(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Yield the Reshape nodes that depend on the input."""
+    reached = {value.name for value in graph.input}
+    for node in graph.node:
+        if reached.intersection(node.input):
+            reached.update(node.output)
+            if node.op_type == "Reshape" and node.input[0] in reached:
+                yield node
+
+
+def _freed(shape: NDArray[Any]) -> list[int]:
+    """Return a shape whose first side follows the batch: 0 takes it over, -1 is what is left."""
+    rest = [int(side) for side in shape[1:]]
+    return [0 if -1 in rest else -1, *rest]
+
+
+def _set_shape(graph: onnx.GraphProto, node: onnx.NodeProto, shape: list[int]) -> None:
+    name = f"{node.output[0]}.shape"
+    graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), name))
+    node.input[1] = name
+    kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+
+
+def without_dead_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy without nodes and initializers that no output needs."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(node.input)
+    tensors = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(tensors)
+    return result

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from fmnist_convert.dense_chain import PIXELS, Dense, DenseChain
-from fmnist_convert.rounding import IntegerKernel
 from fmnist_edge.contract import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
 
 OPSET: Final = 13  # with IR 7: loads from onnxruntime 1.8 on, exact from 1.11 on (measured up to 1.32)
@@ -27,6 +26,16 @@ IMAGE_SCALE: Final = np.float32(1 / 255)
 ACTIVATION_LIMIT: Final = 255
 LOGITS: Final = "logits"  # float32 [batch, 10]
 HIDDEN: Final = "hidden_quantized"  # uint8 [batch, units]: of a chain with one hidden layer
+
+
+@dataclass(frozen=True)
+class IntegerKernel:
+    """An int8 kernel with one scale for each output channel: kernel = values * scales."""
+
+    values: NDArray[np.int8]
+    """int8 [inputs, outputs], within the bounds above."""
+    scales: NDArray[np.float32]
+    """float32 [outputs], positive, 16 significant bits."""
 
 
 @dataclass(frozen=True)

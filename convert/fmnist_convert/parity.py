@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fmnist_convert.input_form import with_measured_form
+from fmnist_convert.original import open_original
+from fmnist_convert.progress import SILENT, Progress
 from fmnist_edge.contract import LABELS
-from fmnist_edge.errors import GateError
+from fmnist_edge.dataset import SplitName, load_split
+from fmnist_edge.errors import GateError, ModelError
 
 FP32_MAX_DIFFERENCE: Final = 1e-4  # in any probability, against the original
 # Where the original's two best probabilities differ by less, either label is its answer: float32 arithmetic in another
@@ -18,7 +23,11 @@ FP32_MAX_DIFFERENCE: Final = 1e-4  # in any probability, against the original
 TIE: Final = 1e-6
 CALIBRATION_BINS: Final = 15  # of equal width (Guo et al. 2017, section 2)
 CALIBRATED_IMAGES: Final = 1_000  # on fewer, single images decide the calibration error, and it is not judged
+BATCH: Final = 500  # images between two counts
 ROUNDING: Final = 1e-9  # a figure at its limit passes, however the limit is written in binary
+
+Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""uint8 [n, 28, 28] to float32 [n, 10]."""
 
 
 @dataclass(frozen=True)
@@ -158,3 +167,48 @@ def hold_gate(broken: Sequence[str], hint: str) -> None:
     """Raise GateError if any limit is broken; `hint` says what was written and what helps."""
     if broken:
         raise GateError(f"parity gate: {'; '.join(broken)}. {hint}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the conversion's table."""
+
+    title: str
+    size: int
+    """Bytes."""
+    parity: Parity | None
+    """Against the original; None for the original itself."""
+    accuracy: float
+    """0..1."""
+
+
+def predict_split(
+    path: Path, split: SplitName, data: Path | None = None, progress: Progress = SILENT
+) -> tuple[NDArray[np.float32], str, NDArray[np.uint8]]:
+    """Return a model's probabilities on a split, float32 [n, 10], its input form, and the true labels, uint8 [n].
+
+    An .onnx file that `convert` wrote runs as on a device. Raises ModelError, DataError.
+    """
+    images = load_split(split, data)
+    progress.step(f"loading {path.name}")
+    original = open_original(path)
+    if original.is_photo:
+        raise ModelError(f"{path} is a model for photos; only classifiers of the dataset's images compare here")
+    if original.form is None:
+        original, _ = with_measured_form(original, load_split("train", data))
+    assert original.form is not None
+    step = f"running {path.name} on {len(images.labels):,} images"
+    return predict_all(original.predict, images.images, progress, step), original.form.name, images.labels
+
+
+def predict_all(
+    predict: Predictor, images: NDArray[np.uint8], progress: Progress, step: str, batch: int = BATCH
+) -> NDArray[np.float32]:
+    """Run a network over all images in batches, as one step that counts them: float32 [n, 10]."""
+    progress.step(step)
+    parts = []
+    for start in range(0, len(images), batch):
+        progress.count(start, len(images))
+        parts.append(predict(images[start : start + batch]))
+    progress.count(len(images), len(images))
+    return np.concatenate(parts)

@@ -23,12 +23,14 @@ from fmnist_convert.integer_mlp import (
     integer_bias,
 )
 from fmnist_convert.progress import SILENT, Progress
-from fmnist_convert.refine_mlp import image_weights, margin_error, refine
 from fmnist_convert.rounding import (
     PAIR_LIMIT,
     WEIGHT_LIMIT,
     Hessian,
+    image_weights,
+    margin_error,
     prepare_hessian,
+    refine,
     round_kernel,
     round_scale,
     smallest_scales,

@@ -8,8 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from fmnist_convert.export import export_fp32
-from fmnist_convert.onnx_graph import canonical
+from fmnist_convert.export import canonical, export_fp32
 
 
 def test_fp32_gives_the_probabilities_of_keras(original: Any, fp32: onnx.ModelProto, test_split: Any) -> None:

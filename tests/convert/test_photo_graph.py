@@ -12,9 +12,14 @@ import onnxruntime
 import PIL.Image
 import pytest
 
-from fmnist_convert.convert_photo import convert_photo_model
+from fmnist_convert.convert_photo import (
+    PhotoNetwork,
+    convert_photo_model,
+    float_network,
+    photo_graph,
+    read_photo_network,
+)
 from fmnist_convert.parity import Limits
-from fmnist_convert.photo_graph import PhotoNetwork, float_network, photo_graph, read_photo_network
 from fmnist_edge import Classifier
 from fmnist_edge.dataset import load_split
 from fmnist_edge.errors import ModelError

@@ -12,8 +12,7 @@ from fmnist_convert import quantize_mlp as module
 from fmnist_convert.dense_chain import DenseChain
 from fmnist_convert.integer_mlp import IntegerMlp, build_onnx, read_onnx
 from fmnist_convert.quantize_mlp import Quantized, best_rounding, quantize_mlp
-from fmnist_convert.refine_mlp import image_weights, margin_error, refine
-from fmnist_convert.rounding import keeps_bounds
+from fmnist_convert.rounding import image_weights, keeps_bounds, margin_error, refine
 from fmnist_edge.dataset import load_split
 
 from .chains import fitted_chain
