@@ -53,11 +53,11 @@ fuzz-quick: $(VENV)/.fuzz  ## fuzz for a minute
 
 devices: $(VENV)/.dev  ## run the models on every device and write the table of docs/deploy.md (DEVICES="--only arm" for some)
 	@$(RUN)fmnist-edge data fetch
-	@$(RUN)python -m fmnist_bench.devices $(or $(DEVICES),--allow-missing --page docs/deploy.md)
+	@$(RUN)python -m fmnist_bench.devices.matrix $(or $(DEVICES),--allow-missing --page docs/deploy.md)
 
 devices-quick: $(VENV)/.dev  ## run the fast rows of the device matrix (two minutes)
 	@$(RUN)fmnist-edge data fetch
-	@$(RUN)python -m fmnist_bench.devices --quick $(DEVICES)
+	@$(RUN)python -m fmnist_bench.devices.matrix --quick $(DEVICES)
 
 lake: $(LAKE_VENV)/.installed  ## test classify-lake on a real Ray with a real S3 server, and the Spark and Dask examples (needs Java; six minutes)
 	@$(LAKE)fmnist-edge data fetch
@@ -77,12 +77,12 @@ bench-against: $(VENV)/.dev  ## did it get slower than BASE? both in turns on th
 	@$(RUN)fmnist-edge bench --against "$(BASE)" -o build/bench-against
 
 bench-readme: bench  ## measure, and write README.md's table, docs/benchmark-results.md and docs/bench.json
-	$(RUN)python -m fmnist_bench.report build/bench/bench.json .
+	$(RUN)python -m fmnist_bench.publish bench build/bench/bench.json
 
 photo-report: $(VENV)/.dev  ## measure the photo model on the validation pictures of $$FMNIST_PHOTOS and $$FMNIST_PICTURES, and write the pages' table
 	$(RUN)fmnist-edge evaluate --pictures "$$FMNIST_PHOTOS" $$(echo "$$FMNIST_PICTURES" | tr : '\n' | sed '/./s/^/--pictures /') \
 	  --enlarged --format json --output docs/photos.json
-	$(RUN)python -m fmnist_bench.evaluation_formats docs/photos.json README.md docs/photos.md
+	$(RUN)python -m fmnist_bench.publish photos docs/photos.json
 
 lake-bench: $(LAKE_VENV)/.installed  ## measure classify-lake against classify (on a machine with nothing else to do) and write the table of docs/lake.md
 	@$(LAKE)fmnist-edge data fetch

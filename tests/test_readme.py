@@ -32,9 +32,9 @@ def test_the_table_states_the_figures_inside_the_shipped_file() -> None:
 
 
 def test_the_pages_state_what_was_measured_on_pictures() -> None:
-    formats = pytest.importorskip("fmnist_bench.evaluation_formats")
+    publish = pytest.importorskip("fmnist_bench.publish")
     record = json.loads((ROOT / "docs/photos.json").read_bytes())
-    table = formats.sources_markdown(record)
+    table = publish.photo_table(record)
     assert table in README
     assert table in (ROOT / "docs/photos.md").read_text(encoding="utf-8")
 

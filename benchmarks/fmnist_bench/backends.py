@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,18 +21,9 @@ Images = NDArray[np.uint8]
 INT8, FP32, KERAS, WEIGHTS = "int8.onnx", "fp32.onnx", "original.keras", "weights.npz"
 LITERT_INT8, LITERT_FP32, FORM = "int8.tflite", "fp32.tflite", "form.json"
 
-# OpenBLAS's are set on some machines for old libraries' sake, and slow numpy; xdist's would end all measuring.
-_DROPPED: Final = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTEST_")
-_POOLS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # Images that LiteRT runs at once. Measured for 10,000 images, int8: 7.5 ms in parts of 250, 8.2 of 100, 8.0 of 1,000,
 # 10.7 in one; fp32 16.7, 16.0, 19.1 and 25.7 ms.
 _LITERT_PART: Final = 250
-
-
-def environment() -> dict[str, str]:
-    """Return this process's environment with one thread for every library that reads it there, and no chatter."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_DROPPED)}
-    return kept | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"} | dict.fromkeys(_POOLS, "1")
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,17 @@
-"""Formatters of an evaluation: text for people, JSON, CSV, and the table of pictures in the pages.
-
-`python -m fmnist_bench.evaluation_formats evaluation.json PAGE...` writes that table into pages (`make photo-report`).
-"""
+"""Formatters of an evaluation: text for people, JSON, CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from fmnist_bench.evaluate import BINS, Evaluation, Share
-from fmnist_edge.atomic import write_atomically
-from fmnist_edge.errors import UsageError, printable
+from fmnist_edge.errors import printable
 
 GOOD: Final = 0.9  # shares from here on are green on a terminal
 POOR: Final = 0.75  # shares below are red
@@ -203,47 +197,3 @@ def _figures(section: str, name: str, row: dict[str, Any]) -> Iterator[Row]:
             yield section, name, key, "|".join(value)
         elif not isinstance(value, list):
             yield section, name, key, value
-
-
-BEGIN: Final = "<!-- written by `make photo-report` -->"
-END: Final = "<!-- end of photo-report -->"
-NAMES: Final = {"photos": "phone photos", "products.zip": "a shop's catalogue"}
-COLUMNS: Final = (
-    "pictures",
-    "garments",
-    "right",
-    "mean of the kinds",
-    "answered",
-    "of these right",
-    "no garment: `unsure`",
-)
-
-
-def sources_markdown(record: dict[str, Any]) -> str:
-    """Return the table of pictures of `as_json`'s object as Markdown."""
-    from tabulate import tabulate
-
-    rows = []
-    for one in (source for source in record["sources"] if source["name"] != "all"):
-        nothing, name = one["no_garment_unsure"], NAMES.get(one["name"], one["name"])
-        by_kind = one["mean_of_kinds"] if one["kinds"] > 1 else None
-        unsure = f"{100 * nothing['share']:.1f} % of {nothing['total']:,}" if nothing["total"] else "-"
-        shares = (one["right"]["share"], by_kind, one["answered"]["share"], one["right_of_answered"]["share"])
-        cells = ["-" if share is None else f"{100 * share:.1f} %" for share in shares]
-        rows.append([name, f"{one['right']['total']:,}", *cells, unsure])
-    return str(tabulate(rows, COLUMNS, "pipe", colalign=("left", *["right"] * 6), disable_numparse=True))
-
-
-def publish(evaluation: Path, pages: Sequence[Path]) -> None:
-    """Write the table of an evaluation (JSON) into pages, between BEGIN and END. Raises UsageError without these."""
-    table = sources_markdown(json.loads(evaluation.read_bytes()))
-    for page in pages:
-        before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-        _, end, after = rest.partition(END)
-        if not begin or not end:
-            raise UsageError(f"{page} should hold: {BEGIN} ... {END}")
-        write_atomically(page, f"{before}{begin}\n\n{table}\n\n{end}{after}")
-
-
-if __name__ == "__main__":
-    publish(Path(sys.argv[1]), [Path(page) for page in sys.argv[2:]])

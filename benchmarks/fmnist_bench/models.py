@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -14,15 +16,16 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_bench.backends import BACKENDS, FORM, FP32, INT8, KERAS, LITERT_FP32, LITERT_INT8, WEIGHTS, environment
-from fmnist_bench.machine import load_average, machine, versions
-from fmnist_edge import LABELS, ModelError
+from fmnist_bench.backends import BACKENDS, FORM, FP32, INT8, KERAS, LITERT_FP32, LITERT_INT8, WEIGHTS
+from fmnist_bench.timing import environment
+from fmnist_edge import LABELS, ModelError, __version__
 from fmnist_edge.dataset import load_split, user_cache
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, read_side_json, sha256_of
 
@@ -34,6 +37,12 @@ _RECORD: Final = "prepared.json"  # written last: a folder that lacks it is made
 _COMMITTED: Final = Path(__file__).parents[2] / "train" / "artifacts" / "fmnist-mlp.keras"
 # LiteRT's guide to post-training quantization asks for 100 to 500; these are training images, never test ones.
 _CALIBRATION_IMAGES: Final = 1000
+# Flags that decide how fast these networks run (x86: SDM volume 2; arm64: the kernel's elf_hwcaps).
+_FLAGS: Final = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm", "sve", "sme")
+_PACKAGES: Final = (
+    *("numpy", "onnxruntime", "pillow", "tensorflow", "keras", "onnx", "tf2onnx"),
+    *("ai-edge-litert", "openvino", "pytest-benchmark"),
+)
 
 
 @dataclass(frozen=True)
@@ -216,6 +225,38 @@ def _litert(original: Original, *, int8: bool) -> bytes:
 def _calibration() -> Iterator[list[Any]]:
     for image in load_split("train").images[:_CALIBRATION_IMAGES]:
         yield [image[None].astype(np.float32) / 255]
+
+
+def load_average() -> float | None:
+    """Return how many processes wanted a core in the last minute; None where the system does not tell."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def machine() -> dict[str, Any]:
+    """Return the CPU's name and what decides its speed, by py-cpuinfo where it is installed."""
+    try:
+        from cpuinfo import get_cpu_info
+
+        known = get_cpu_info()
+    except ModuleNotFoundError:
+        known = {}
+    return {
+        "cpu": known.get("brand_raw") or platform.processor() or platform.machine(),
+        "instruction_sets": [flag for flag in _FLAGS if flag in known.get("flags", ())],
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "system": f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of what was measured, as far as it is installed."""
+    found = {"python": platform.python_version(), "fmnist-edge": __version__}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 if __name__ == "__main__":

@@ -1,20 +1,15 @@
-"""From pytest-benchmark's JSON to what people read: text for a terminal, Markdown, and one HTML page.
-
-`python -m fmnist_bench.report bench.json CHECKOUT` writes a run into README.md and docs/ (`make bench-readme`).
-"""
+"""From pytest-benchmark's JSON to what people read: text for a terminal, Markdown, and one HTML page."""
 
 from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from fmnist_bench.backends import BACKENDS, OURS
-from fmnist_edge.atomic import write_atomically
 from fmnist_edge.errors import UsageError
 
 ONE, PNG, PHOTO, MANY = "one image", "one PNG to its label", "one photo to its label", "10,000 images"
@@ -106,7 +101,7 @@ def read_results(path: Path) -> Results:
 
 def page(results: Results, against: Results | None = None) -> Page:
     """Return the report of a run, with its ratios to another one."""
-    tables = [_backends(results), _parity(results), _goals(results), _everything(results, against)]
+    tables = [backends_table(results), _parity(results), _goals(results), _everything(results, against)]
     about, model, load = results.about, results.about["model"], results.about["load"]
     run = [
         ("model", f"{model['name']}, {size(model['bytes'])}, SHA-256 {model['sha256'][:16]}"),
@@ -119,7 +114,7 @@ def page(results: Results, against: Results | None = None) -> Page:
     return Page("fmnist-edge: what it costs", results.where(), shown, run, results.warning())
 
 
-def _backends(results: Results, keys: Sequence[str] = tuple(BACKENDS)) -> Table:
+def backends_table(results: Results, keys: Sequence[str] = tuple(BACKENDS)) -> Table:
     rows = [
         [
             _title(key),
@@ -241,43 +236,6 @@ def _rendered(template: str, shown: Page) -> str:
     return environment.get_template(template).render(page=shown).rstrip() + "\n"
 
 
-IN_README: Final = ("ours-int8", "ours-fp32", "litert-int8", "openvino-int8", "keras-call", "keras-predict")
-_BEGIN, _END = "<!-- written by `make bench-readme` -->", "<!-- to here -->"
-_WHY: Final = "LiteRT stays ahead for one image in memory: from Python, a call of onnxruntime alone costs 2.1 µs."
-
-
-def publish(results: Results, checkout: Path) -> None:
-    """Write README.md's part, docs/benchmark-results.md, and the run itself to compare with later.
-
-    Raises UsageError if README.md does not hold its two marks.
-    """
-    readme = checkout / "README.md"
-    before, begin, rest = readme.read_text(encoding="utf-8").partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise UsageError(f"README.md should hold: {_BEGIN} ... {_END}")
-    kept = {
-        **results.content,
-        "machine_info": {},
-        "commit_info": {**results.content["commit_info"], "project": "", "branch": ""},
-    }  # without the host's name, and without each round's time
-    for row in kept["benchmarks"]:
-        row["stats"].pop("data", None)
-    write_atomically(checkout / "docs" / "bench.json", json.dumps(kept, indent=1) + "\n")
-    write_atomically(checkout / "docs" / "benchmark-results.md", markdown(page(results)))
-    write_atomically(readme, f"{before}{begin}\n\n{readme_part(results)}\n\n{end}{after}")
-
-
-def readme_part(results: Results) -> str:
-    """Return the table of backends, where it was measured, and the goals that were missed."""
-    shown = _backends(results, IN_README)
-    missed = [f"{title} ({digits(ratio)}, not {goal:g})" for title, ratio, goal in results.goals() if ratio < goal]
-    pages = "[All figures](docs/benchmark-results.md), [how they are measured](docs/benchmarks.md)."
-    end = f"Goals missed: {'; '.join(missed) or 'none'}. {_WHY} {pages}"
-    parts = [f"{results.where()}. {shown.note}", results.warning(), markdown_table(shown), end]
-    return "\n\n".join(part for part in parts if part)
-
-
 def duration(seconds: float | None) -> str:
     """Return seconds as `4.15 µs`, `12.3 ms` or `1.20 s`, with a space that never breaks; a dash for None."""
     return _scaled(seconds, ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")))
@@ -308,7 +266,3 @@ def percent(share: float | None) -> str:
 def digits(value: float) -> str:
     """Return a number with three significant digits, without an exponent."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-if __name__ == "__main__":
-    publish(read_results(Path(sys.argv[1])), Path(sys.argv[2]))

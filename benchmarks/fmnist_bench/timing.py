@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,15 @@ Measure = Callable[..., None]
 # Long enough that a change of backend (caches, sleeping threads) does not show, short enough that a disturbance of a
 # shared machine hits a few rounds of each backend and not all rounds of one.
 ROUND_SECONDS: Final = 0.03
+# OpenBLAS's are set on some machines for old libraries' sake, and slow numpy; xdist's would end all measuring.
+_DROPPED: Final = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTEST_")
+_POOLS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment with one thread for every library that reads it there, and no chatter."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_DROPPED)}
+    return kept | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"} | dict.fromkeys(_POOLS, "1")
 
 
 @dataclass(frozen=True)
@@ -67,10 +77,10 @@ def interleave(turns: Sequence[Turn]) -> None:
                 turn.record(timed(turn.run, turn.iterations))
 
 
-def start(command: Sequence[str], variables: Mapping[str, str]) -> str:
-    """Run a command to its end and return what it printed. Raises CalledProcessError if it fails."""
-    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
-    return str(subprocess.run(command, env=variables, check=True, **pipes).stdout)
+def start(command: Sequence[str], variables: Mapping[str, str] | None = None) -> str:
+    """Run a command, by default in `environment()`, and return its output. Raises CalledProcessError if it fails."""
+    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "check": True}
+    return str(subprocess.run(command, env=environment() if variables is None else variables, **options).stdout)
 
 
 # A small process of its own, since Linux counts the memory of the process that starts another to the other's peak.
@@ -82,12 +92,12 @@ sys.exit(code)
 """
 
 
-def peak_bytes(command: Sequence[str], variables: Mapping[str, str]) -> int | None:
-    """Return the largest resident memory of a command; None on Windows, which does not tell it."""
+def peak_bytes(command: Sequence[str]) -> int | None:
+    """Return the largest resident memory of a command; None on Windows, which doesn't report it."""
     if sys.platform == "win32":
         return None
     unit = 1 if sys.platform == "darwin" else 1024
-    return unit * int(start([sys.executable, "-I", "-S", "-c", _PEAK, *command], variables))
+    return unit * int(start([sys.executable, "-I", "-S", "-c", _PEAK, *command]))
 
 
 def stats_of(data: Sequence[float], iterations: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fmnist_bench.backends import environment
+from fmnist_bench.publish import readme_part
 from fmnist_bench.report import (
     COLD,
     FOLDER,
@@ -28,11 +28,10 @@ from fmnist_bench.report import (
     page,
     rate,
     read_results,
-    readme_part,
     size,
     text,
 )
-from fmnist_bench.timing import Turn, interleave, stats_of
+from fmnist_bench.timing import Turn, environment, interleave, stats_of
 from fmnist_edge.errors import UsageError
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, sha256_of
 
@@ -199,7 +198,7 @@ def test_a_bare_device_measures_the_runtime_without_the_dataset(suite: Path, tmp
     assert 20e6 < results.extra(COLD, "ours-int8", "peak_bytes") < 200e6
     command = [sys.executable, "-m", "pytest_benchmark", "compare", str(written), str(suite / "bench.json")]
     compared = subprocess.run([*command, "--group-by=fullname"], capture_output=True, text=True, cwd=tmp_path)
-    assert "benchmark 'test_latency.py::test_one_image[ours-int8]': 2 tests" in compared.stdout
+    assert "benchmark 'test_benchmarks.py::test_one_image[ours-int8]': 2 tests" in compared.stdout
     again = bare("--quick", "-o", str(tmp_path / "out"), "--against", str(written), home=tmp_path)
     assert again.returncode == 2, "an output may not be an input"
 

@@ -13,12 +13,20 @@ import click
 import numpy as np
 import pytest
 
-from fmnist_bench.devices.__main__ import chosen, run_device, tables
-from fmnist_bench.devices.compare import LIMITS, Tensors, Workload, compare, expected_answers, write_workload
 from fmnist_bench.devices.devices import DEVICES, PROGRAM, Command, Device, NotAvailableError, native
+from fmnist_bench.devices.matrix import (
+    LIMITS,
+    Tensors,
+    Workload,
+    chosen,
+    compare,
+    expected_answers,
+    run_device,
+    tables,
+    write_workload,
+)
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
 
-PAGE = Path(__file__).parents[2] / "docs" / "deploy.md"
 PAGE = Path(__file__).parents[2] / "docs" / "deploy.md"
 THIS = DEVICES[0]
 
@@ -78,7 +86,7 @@ def test_a_planted_fault_must_be_seen(
 
 def test_a_row_on_the_wrong_cpu_fails(this_machine: dict[str, Any], workload: Workload, answers: Path) -> None:
     row = run(dataclasses.replace(THIS, features={"Z80": True}), workload, answers)
-    assert row["reasons"] == ["Z80 against what this row is of: other kernels ran"]
+    assert row["reasons"] == ["Z80 is not as this device has it: other kernels ran"]
 
 
 def missing() -> Command:
@@ -176,7 +184,7 @@ def test_faults_are_planted_on_avx2_and_on_a_cortex_a53_and_quick_is_a_part_of_a
     assert [name for name, row in rows.items() if row.floats] == ["onnxruntime 1.8"]
     assert {device.name for device in chosen(quick=True, only=())} < set(rows)
     assert [device.name for device in chosen(quick=False, only=("a53",))] == ["this machine", "Arm Cortex-A53"]
-    with pytest.raises(click.UsageError, match="names no device"):
+    with pytest.raises(click.UsageError, match="matches no device"):
         chosen(quick=False, only=("Z80",))
 
 

@@ -70,8 +70,7 @@ def command(
     """
     from fmnist_bench.models import prepare
     from fmnist_bench.report import Results, page, read_results
-    from fmnist_bench.runtime_only import measure
-    from fmnist_bench.workloads import test_images
+    from fmnist_bench.workloads import measure_runtime, test_images
 
     compares = against is not None and not against.endswith(".json")
     files = [output / f"{'against' if compares else 'bench'}.{end}" for end in ("json", "md", "html")] if output else []
@@ -88,7 +87,7 @@ def command(
     amount = (0.15, 2) if quick else (1.0, 5)  # seconds for each row, and its fewest rounds
     with tempfile.TemporaryDirectory(prefix="fmnist-bench-") as scratch:
         if alone:
-            content = measure(model, test_images(draw=data is None), Path(scratch), *amount, _show)
+            content = measure_runtime(model, test_images(draw=data is None), Path(scratch), *amount, _show)
         else:
             test_images()
             _show("making the files of the backends (half a minute, once)")
@@ -117,7 +116,7 @@ def _only_runtime(wanted: bool, needs_suite: bool) -> bool:
 def _run_suite(options: Sequence[str], scratch: Path, seconds: float, fewest: int) -> dict[str, Any]:
     """Run the benchmarks by pytest. Raises GateError if one fails."""
     import fmnist_bench
-    from fmnist_bench.backends import environment
+    from fmnist_bench.timing import environment
 
     here, result = Path(fmnist_bench.__file__).parent, scratch / "bench.json"
     suite = next(folder for folder in (here / "suite", here.parent) if (folder / "pytest.ini").is_file())

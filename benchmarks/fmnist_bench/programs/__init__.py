@@ -1,1 +1,0 @@
-"""Programs that are measured, or that measure, as whole processes."""
