@@ -134,7 +134,8 @@ def _self_test(model: Path, vectors: Vectors) -> list[Finding]:
 def _notes(folder: Path, found: Differences) -> list[str]:
     notes = []
     if found.added:
-        notes.append(f"{len(found.added)} files are no part of the kit, the first: {found.added[0]}")
+        what = "1 file is" if len(found.added) == 1 else f"{len(found.added)} files are"
+        notes.append(f"{what} no part of the kit, the first: {found.added[0]}")
     if not (folder / WEB_RUNTIME).exists():
         notes.append("the web page has no runtime yet: see README.md")
     return notes

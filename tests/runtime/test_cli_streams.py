@@ -85,6 +85,8 @@ def test_the_command_line_runs_as_a_module(tmp_path: Path) -> None:
         (["clasify", SAMPLE], "Did you mean 'classify'?"),
         (["data", "fetchh"], "Did you mean 'fetch'?"),
         (["classify", "--recursiv", SAMPLE], "'--recursive'"),
+        (["--top-k", "2", "classify", SAMPLE], "Options of a command follow its name"),
+        (["help"], "fmnist-edge COMMAND --help"),
         ([SAMPLE], f"To classify it: fmnist-edge classify {SAMPLE}"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a person sees who sits at a terminal: bars, notes, hints, help."""
+"""What a person sees who sits at a terminal: bars, notes, help."""
 
 from __future__ import annotations
 
@@ -72,22 +72,6 @@ def test_the_list_of_commands_says_what_each_does_in_a_whole_sentence(command: t
     lines = run(*command, "--help").stdout.split("Commands:\n")[1].splitlines()
     assert len(lines) > 2
     assert [line for line in lines if not re.fullmatch(r"  [a-z-]+ +[A-Z].*[^.]\.", line)] == []
-
-
-@pytest.mark.parametrize(
-    ("arguments", "hint"),
-    [
-        (("--top-k", "2", "classify", SAMPLES[0]), "Options of a command follow its name"),
-        (("help",), "fmnist-edge COMMAND --help"),
-        (("--verison",), "--version"),
-        (("clasify",), "Did you mean 'classify'?"),
-        (("classify", "--topk", "2", SAMPLES[0]), "Did you mean '--top-k'?"),
-    ],
-)
-def test_a_mistyped_command_line_is_answered_with_what_was_meant(arguments: tuple[str | Path, ...], hint: str) -> None:
-    done = run(*arguments)
-    assert done.returncode == 2
-    assert hint in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import re
 import shutil
+import socket
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +89,45 @@ def test_a_large_photo_on_its_side_gets_the_same_label(installed: Path, tmp_path
     large.save(tmp_path / "large.jpg", exif=exif)
     theirs, mine = run("classify", tmp_path / "large.jpg").stdout, node(installed, tmp_path / "large.jpg").stdout
     assert labels(mine) == labels(theirs)
+
+
+def test_a_service_of_ones_own_classifies_what_is_uploaded(installed: Path) -> None:
+    """The program of the kit's README."""
+    code = re.search(r"```js\n(.*?)```", (installed / "README.md").read_text(), re.DOTALL)
+    assert code
+    port = free_port()
+    program = code[1].replace("8000", str(port)).replace("./out/", f"{installed.as_uri()}/")
+    (installed.parent / "service.mjs").write_text(program)
+    photo = ROOT / "samples" / "photos" / "t-shirt-2.jpg"
+    with subprocess.Popen(["node", str(installed.parent / "service.mjs")]) as service:
+        try:
+            answers = upload(port, photo.read_bytes()), upload(port, b"no picture")
+        finally:
+            service.terminate()
+    (status, answer), (refused, error) = answers
+    assert (status, answer["label"], sorted(answer)) == (200, "T-shirt/top", ["confidence", "label"])
+    assert (refused, list(error)) == (400, ["error"])
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def upload(port: int, data: bytes) -> tuple[int, dict[str, object]]:
+    """Post a picture, as soon as the service listens."""
+    deadline = time.monotonic() + 60
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            connection.request("POST", "/", data)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline, "the service does not listen"
+            time.sleep(0.1)
+        finally:
+            connection.close()
 
 
 def test_the_map_is_drawn_in_letters(installed: Path) -> None:

@@ -4,9 +4,11 @@
 //   node classify.js shirt.jpg           name the garments in pictures
 //   node classify.js --map shirt.jpg     and draw, in letters, what the answer rests on
 //
+// In a program of your own: import { classify } from "./classify.js"; await classify("shirt.jpg" or its bytes).
 // sharp decodes the pictures. Exit code: 0 all well; 1 a picture could not be read, or the self-test did not hold.
 
-import { readFile } from "node:fs/promises";
+import { readFile, realpath } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 
 import ort from "onnxruntime-node";
 import sharp from "sharp";
@@ -20,15 +22,15 @@ const facts = await readJson("model.json");
 const sessions = {};
 
 /** The session for the "classifier" (28x28 images) or the "photo" model (any picture). */
-async function openModel(kind) {
-  sessions[kind] ??= ort.InferenceSession.create(await read(facts[kind].file), { intraOpNumThreads: 1 });
+function openModel(kind) {
+  sessions[kind] ??= read(facts[kind].file).then((model) => ort.InferenceSession.create(model, { intraOpNumThreads: 1 }));
   return sessions[kind];
 }
 
-/** A picture as { data, width, height }: RGB bytes, upright, as small as the photo model needs it. */
-async function readPicture(path) {
+/** A picture (its path or its bytes) as { data, width, height }: RGB, upright, as small as the photo model needs it. */
+async function readPicture(source) {
   const side = 2 * facts.host.long_side[0];
-  const picture = sharp(path);
+  const picture = sharp(source);
   const { width, height } = await picture.metadata();
   // Transparency is laid on white, that of a picture of the dataset on black.
   const { data, info } = await picture
@@ -45,12 +47,21 @@ async function readPicture(path) {
 const tensor = (data, shape) => new ort.Tensor("uint8", new Uint8Array(data), shape);
 const indexOfMax = (values) => values.indexOf(Math.max(...values));
 
-/** The ten probabilities, below which confidence the answer is unsure, and what it rests on as a tensor of 0..1. */
-async function classify({ data, width, height }) {
+/**
+ * Name the garment in a picture, given by its path or its bytes (a Buffer): { label, confidence, probabilities, saw }.
+ *
+ * `label` is "unsure" if the confidence, 0..1, is below the model's threshold; `saw` is a tensor of 0..1 over the
+ * picture, what the answer rests on, or undefined for pictures of 28x28 pixels. Throws if it is no picture.
+ */
+export async function classify(source) {
+  const { data, width, height } = await readPicture(source);
   const kind = width === 28 && height === 28 ? "classifier" : "photo";
   const feeds = kind === "photo" ? { photo: tensor(data, [height, width, 3]) } : { image: tensor(toDataset(data), [1, 28, 28]) };
   const { probabilities, saw } = await (await openModel(kind)).run(feeds);
-  return { probabilities: [...probabilities.data], unsureBelow: facts[kind].unsure_below ?? 0, saw };
+  const best = indexOfMax(probabilities.data);
+  const confidence = probabilities.data[best];
+  const label = confidence < (facts[kind].unsure_below ?? 0) ? "unsure" : labels[best];
+  return { label, confidence, probabilities: [...probabilities.data], saw };
 }
 
 /** A 28x28 picture in grey (ITU-R BT.601), negated if its outermost pixels are light on average. */
@@ -102,17 +113,16 @@ async function main(given) {
   let good = true;
   for (const path of paths) {
     try {
-      const { probabilities, unsureBelow, saw } = await classify(await readPicture(path));
-      const best = indexOfMax(probabilities);
-      const label = probabilities[best] < unsureBelow ? "unsure" : labels[best];
-      console.log(`${path}: ${label} (${(100 * probabilities[best]).toFixed(1)} %)`);
+      const { label, confidence, saw } = await classify(path);
+      console.log(`${path}: ${label} (${(100 * confidence).toFixed(1)} %)`);
       if (given.includes("--map") && saw) console.log(draw(saw));
     } catch (error) {
-      console.error(`${path}: error: ${error.message}`);
+      console.error(`${path}: error: ${error.message.trim().split("\n").at(-1)}`);
       good = false;
     }
   }
   return good;
 }
 
-process.exitCode = (await main(process.argv.slice(2))) ? 0 : 1;
+const program = process.argv[1] && (await realpath(process.argv[1]).catch(() => ""));
+if (program === fileURLToPath(import.meta.url)) process.exitCode = (await main(process.argv.slice(2))) ? 0 : 1;
