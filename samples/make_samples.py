@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from fmnist_edge.contract import LABELS
 from fmnist_edge.dataset import load_split
+from fmnist_edge.model_info import LABELS
 
 HERE = Path(__file__).parent
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_bench.labelled import Answers, forgive
-from fmnist_edge.contract import LABELS
 from fmnist_edge.errors import DataError
+from fmnist_edge.model_info import LABELS
 
 Z_95: Final = 1.959963984540054  # the normal distribution's 97.5 % quantile
 

@@ -21,8 +21,8 @@ from fmnist_bench.labelled import Answers
 from fmnist_bench.plots import DARK, LIGHT, Plot, rendered, shown_picture, surest_mistakes, weights_plot
 from fmnist_edge.atomic import write_atomically
 from fmnist_edge.classifier import Classifier
-from fmnist_edge.contract import LABELS
 from fmnist_edge.errors import ModelError
+from fmnist_edge.model_info import LABELS
 from fmnist_edge.onnx_reader import first_layer
 
 MISTAKES: Final = 30

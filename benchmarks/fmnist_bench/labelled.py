@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from fmnist_edge.batch import Result, classify_all, classify_sources, walk
 from fmnist_edge.classifier import Classifier, Prediction
-from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.dataset import SplitName, load_split
 from fmnist_edge.errors import DataError, UsageError
 from fmnist_edge.images import ImageSource
+from fmnist_edge.model_info import IMAGE_SIDE, LABELS
 from fmnist_edge.pictures import Picture, read_bytes
 
 

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from fmnist_bench.labelled import Answers
 from fmnist_edge.atomic import write_atomically
 from fmnist_edge.classifier import Classifier, Prediction
-from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.dataset import Split, SplitName, load_split
 from fmnist_edge.decoding import decode
 from fmnist_edge.errors import UsageError
 from fmnist_edge.explain import overlay
+from fmnist_edge.model_info import IMAGE_SIDE, LABELS
 
 FORMS: Final = ("png", "svg", "pdf")
 DPI: Final = 150  # dots per inch: sharp on a slide, and a figure stays under a few hundred kB

@@ -20,9 +20,16 @@ from numpy.typing import NDArray
 from fmnist_convert.parity import Limits, Parity, Row
 from fmnist_edge import __version__
 from fmnist_edge.atomic import write_atomically
-from fmnist_edge.contract import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME, PHOTO_NAME
 from fmnist_edge.dataset import SHA256, Split
-from fmnist_edge.model_info import decode_metadata
+from fmnist_edge.model_info import (
+    BATCH_DIMENSION,
+    IMAGE_SIDE,
+    INPUT_NAME,
+    LABELS,
+    OUTPUT_NAME,
+    PHOTO_NAME,
+    decode_metadata,
+)
 
 
 @dataclass(frozen=True)

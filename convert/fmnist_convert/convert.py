@@ -51,10 +51,9 @@ from fmnist_convert.progress import SILENT, Progress
 from fmnist_convert.quantize import BATCH_DIFFERENCE, Pictures, batch_difference, quantize_statically, run
 from fmnist_convert.quantize_mlp import describe_mlp, quantize_mlp
 from fmnist_edge.classifier import Classifier
-from fmnist_edge.contract import INPUT_NAME, OUTPUT_NAME
 from fmnist_edge.dataset import Split, load_split
 from fmnist_edge.errors import GateError, UsageError
-from fmnist_edge.model_info import side_json_path, vectors_path
+from fmnist_edge.model_info import INPUT_NAME, OUTPUT_NAME, side_json_path, vectors_path
 from fmnist_edge.pictures import named_collections
 from fmnist_edge.session import open_session
 

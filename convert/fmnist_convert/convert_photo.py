@@ -31,10 +31,9 @@ from fmnist_convert.card import (
 from fmnist_convert.parity import PHOTO_LIMITS, Limits, Parity, Row, broken_float_limits, broken_limits, measure_parity
 from fmnist_convert.progress import SILENT, Progress
 from fmnist_convert.quantize import Pictures, StaticInt8, quantize_statically, run
-from fmnist_edge.contract import LABELS, OUTPUT_NAME, PHOTO_NAME, SAW_NAME
 from fmnist_edge.dataset import load_split
 from fmnist_edge.errors import DataError, ModelError
-from fmnist_edge.model_info import side_json_path, vectors_path
+from fmnist_edge.model_info import LABELS, OUTPUT_NAME, PHOTO_NAME, SAW_NAME, side_json_path, vectors_path
 from fmnist_edge.pictures import Picture, accepted_matrix, hold_out, load_squares, read_collections
 
 HELD_OUT_SHARE: Final = 8  # one group of training pictures in eight judges the int8 form; training keeps out the same

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from fmnist_edge.contract import IMAGE_SIDE, LABELS
+from fmnist_edge.model_info import IMAGE_SIDE, LABELS
 
 Float64 = NDArray[np.float64]
 

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from fmnist_convert.float_onnx import LOWEST_IR, Run, constants_of, with_constant_shapes, without_dead_nodes
 from fmnist_convert.input_form import InputForm
 from fmnist_convert.original import Original
-from fmnist_edge.contract import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
 from fmnist_edge.errors import ModelError
+from fmnist_edge.model_info import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
 from fmnist_edge.onnx_reader import validate_content
 
 LOWEST_OPSET: Final = 13  # with IR 7: loads from onnxruntime 1.8 on, exact from 1.11 on (measured up to 1.32)

@@ -19,8 +19,8 @@ from fmnist_convert.input_form import PIXELS, InputForm, plausible_shapes
 from fmnist_convert.original import Original, finished, ten_classes
 from fmnist_convert.validation import Kind
 from fmnist_edge.classifier import Classifier
-from fmnist_edge.contract import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, OUTPUT_NAME
 from fmnist_edge.errors import ModelError
+from fmnist_edge.model_info import BATCH_DIMENSION, IMAGE_SIDE, INPUT_NAME, OUTPUT_NAME
 from fmnist_edge.onnx_reader import MAX_MODEL_BYTES, model_bytes, validate_content
 from fmnist_edge.session import limit_memory, session_options
 

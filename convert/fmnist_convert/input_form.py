@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.contract import IMAGE_SIDE
 from fmnist_edge.dataset import Split
 from fmnist_edge.errors import ModelError, UsageError
+from fmnist_edge.model_info import IMAGE_SIDE
 
 if TYPE_CHECKING:
     from fmnist_convert.original import Original

@@ -19,8 +19,8 @@ from fmnist_convert.validation import (
     read_h5_file,
     read_keras_archive,
 )
-from fmnist_edge.contract import LABELS
 from fmnist_edge.errors import ModelError
+from fmnist_edge.model_info import LABELS
 
 OutputKind: TypeAlias = Literal["probabilities", "logits", "scores"]
 Answer: TypeAlias = Callable[[NDArray[Any]], NDArray[np.float32]]

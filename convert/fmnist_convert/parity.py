@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from fmnist_convert.input_form import with_measured_form
 from fmnist_convert.original import open_original
 from fmnist_convert.progress import SILENT, Progress
-from fmnist_edge.contract import LABELS
 from fmnist_edge.dataset import SplitName, load_split
 from fmnist_edge.errors import GateError, ModelError
+from fmnist_edge.model_info import LABELS
 
 FP32_MAX_DIFFERENCE: Final = 1e-4  # in any probability, against the original
 # Where the original's two best probabilities differ by less, either label is its answer: float32 arithmetic in another

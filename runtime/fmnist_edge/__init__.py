@@ -11,11 +11,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fmnist_edge.contract import LABELS
 from fmnist_edge.errors import DataError, FmnistEdgeError, ImageError, ModelError, UsageError
 
 if TYPE_CHECKING:
     from fmnist_edge.classifier import Classifier, Prediction
+    from fmnist_edge.model_info import LABELS
 
 __all__ = [
     "LABELS",
@@ -31,7 +31,11 @@ __all__ = [
 
 __version__ = "0.1.0"  # of the package; each model has a version of its own in its JSON
 
-_LAZY = {"Classifier": "fmnist_edge.classifier", "Prediction": "fmnist_edge.classifier"}
+_LAZY = {
+    "LABELS": "fmnist_edge.model_info",
+    "Classifier": "fmnist_edge.classifier",
+    "Prediction": "fmnist_edge.classifier",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,12 +12,20 @@ from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME, PHOTO_NAME, SAW_NAME, UNSURE
 from fmnist_edge.errors import ImageError, ModelError, UsageError
-from fmnist_edge.fast_png import read_plain_png
-from fmnist_edge.image_files import MAX_PIXELS, read_file, read_stream
+from fmnist_edge.image_files import MAX_PIXELS, read_file, read_plain_png, read_stream
 from fmnist_edge.images import ImageSource, check_batch, fit, on_dark_background
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
+from fmnist_edge.model_info import (
+    EMBEDDED_CLASSIFIER,
+    EMBEDDED_PHOTO_MODEL,
+    IMAGE_SIDE,
+    INPUT_NAME,
+    LABELS,
+    OUTPUT_NAME,
+    PHOTO_NAME,
+    SAW_NAME,
+    UNSURE,
+)
 from fmnist_edge.session import BoundSession, failed_run, kind_of, metadata_of, open_session
 
 if TYPE_CHECKING:

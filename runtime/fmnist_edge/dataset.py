@@ -19,8 +19,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
-from fmnist_edge.contract import IMAGE_SIDE
 from fmnist_edge.errors import DataError
+from fmnist_edge.model_info import IMAGE_SIDE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from io import BytesIO
 from typing import IO, Any, Final, cast
@@ -12,11 +16,10 @@ from typing import IO, Any, Final, cast
 import numpy as np
 import PIL.Image
 
-from fmnist_edge.contract import IMAGE_SIDE, LEAST_SIDE
 from fmnist_edge.errors import ImageError
 from fmnist_edge.image_files import MAX_PIXELS, check_file, check_size, read_file, read_stream, recognise
 from fmnist_edge.images import ImageSource, picture_array
-from fmnist_edge.quiet import quiet_libtiff, quiet_pillow
+from fmnist_edge.model_info import IMAGE_SIDE, LEAST_SIDE
 
 # Where nobody has set up logging, Python prints errors that Pillow logs; a handler that does nothing stops that.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -37,7 +40,7 @@ def decode(source: ImageSource, *, max_pixels: int = MAX_PIXELS, least_side: int
     wrong-type or wrong-array.
     """
     try:
-        with quiet_pillow():
+        with _quiet_warnings():
             picture = _reduced(_loaded(_opened(source, max_pixels, least_side)), least_side)
             return _upright(_opaque(_in_srgb(picture)))
     except ImageError:
@@ -126,7 +129,7 @@ def _loaded(image: PIL.Image.Image) -> PIL.Image.Image:
     if image.format == "WEBP":
         return _webp_frame(image)
     if image.format == "TIFF" and any("libtiff" in tile for tile in getattr(image, "tile", ())):
-        with quiet_libtiff():
+        with quiet_standard_error():  # libtiff prints there what is wrong with a file, and nothing else stops it
             image.load()
     image.load()
     return image
@@ -295,3 +298,57 @@ def _cause(error: Exception) -> str:
     """Return the first line of an exception, printable and short: its text may quote the file's bytes."""
     text = str(error).strip() or type(error).__name__
     return "".join(character if character.isprintable() else "?" for character in text.split("\n")[0])[:120]
+
+
+# Quiet libraries. Python's warning filters and the file descriptor of standard error belong to the whole process: were
+# each thread to save and restore them by itself, the last one out could bring back what was another's. So the first
+# one in saves, and the last one out restores.
+
+
+class _Shared:
+    """A state of the process that is changed while at least one thread is inside."""
+
+    def __init__(self, change: Callable[[ExitStack], None]) -> None:
+        self._change = change
+        self._undo = ExitStack()
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        with self._lock:
+            if self._inside == 0:
+                self._change(self._undo)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    self._undo.close()
+
+
+def _ignore_warnings(undo: ExitStack) -> None:
+    undo.enter_context(warnings.catch_warnings())
+    warnings.simplefilter("ignore")
+
+
+def _mute_standard_error(undo: ExitStack) -> None:
+    try:
+        saved = os.dup(2)
+    except OSError:  # it is closed already
+        return
+    if sys.stderr:
+        sys.stderr.flush()
+    undo.callback(os.close, saved)
+    undo.callback(os.dup2, saved, 2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+_quiet_warnings: Final = _Shared(_ignore_warnings).hold
+
+quiet_standard_error: Final = _Shared(_mute_standard_error).hold
+"""Mute standard error inside the block, in several threads at once, also what C code writes there."""

@@ -1,4 +1,6 @@
-"""The bytes of an image file: reading them, telling the format, and what decoding may cost. Imports no Pillow.
+"""The bytes of an image file: reading them, telling the format, the limits of decoding, the quick path for small PNGs.
+
+Of Pillow it imports the C half alone.
 
 Only formats on a short list are decoded, each by its own Pillow plugin: a file cannot reach a decoder that
 nobody expects (Ghostscript for EPS, say), and importing one plugin instead of all keeps a cold start short.
@@ -15,7 +17,12 @@ import re
 import stat
 from typing import IO, TYPE_CHECKING, Final
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import _imaging
+
 from fmnist_edge.errors import ImageError
+from fmnist_edge.model_info import IMAGE_SIDE
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -131,8 +138,6 @@ def too_many_bytes() -> ImageError:
 
 # More pixels than this are refused (of a JPEG, those of its reduced decoding), unless a caller sets another limit.
 MAX_PIXELS: Final = 25_000_000
-# Pillow refuses what is larger than this itself (twice its MAX_IMAGE_PIXELS), so no limit can be above it.
-HIGHEST_MAX_PIXELS: Final = 178_956_970
 # Memory that decoding may take for each pixel of the limit: those decoded and the file, which is in memory, too.
 BYTES_A_PIXEL: Final = 7.5
 # libjpeg goes through all of a picture for every scan. Encoders write up to 18 (a progressive CMYK picture by
@@ -242,3 +247,48 @@ def _step(data: bytes, at: int) -> int:
     if marker == 0 or marker in _ALONE:
         return 2
     return 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+
+
+# The quick path: plain grey PNG of 28x28 pixels, as folders of the dataset hold them, without Pillow's Python half.
+# Pillow's C decoder makes the pixels, so they are the same; what is saved is everything around it, which for so small
+# a picture is most of the work. Measured: 23 microseconds instead of 52, and 25 ms of a cold start.
+_BOX: Final = (0, 0, IMAGE_SIDE, IMAGE_SIDE)
+_PIXELS: Final = IMAGE_SIDE * IMAGE_SIDE
+# The signature and the whole first chunk: 28x28, 8 bits, grey, not interlaced (w3.org/TR/png-3, 5.2 and 11.2.1).
+_BEGIN: Final = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x1c\0\0\0\x1c\x08\0\0\0\0Wf\x80H"
+_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
+_DATA: Final = len(_BEGIN) + 8  # where the pixels' chunk has its data: after its length and name
+
+
+def read_plain_png(data: bytes) -> NDArray[np.uint8] | None:
+    """Return the pixels, uint8 [28, 28], of a grey PNG that consists of them alone; None for any other file.
+
+    None does not mean damaged: it means that `decoding.decode` should look.
+    """
+    end = len(data) - len(_END) - 4  # before the pixels' checksum, which Pillow does not look at either
+    if not (data.startswith(_BEGIN) and data.endswith(_END) and data[_DATA - 4 : _DATA] == b"IDAT"):
+        return None
+    if int.from_bytes(data[_DATA - 8 : _DATA - 4], "big") != end - _DATA:
+        return None
+    levels = _decoded(data[_DATA:end])
+    return None if levels is None else np.frombuffer(levels, np.uint8).reshape(IMAGE_SIDE, IMAGE_SIDE)
+
+
+def _decoded(stream: bytes) -> bytes | None:
+    """Return the 784 grey levels of a zlib stream of filtered rows, or None if it does not give them.
+
+    These are the calls of `PIL.Image.frombytes` and `tobytes`. They are no public part of Pillow: should one change,
+    every file takes the long way, and the test of this module says so.
+    """
+    try:
+        canvas = _imaging.new("L", (IMAGE_SIDE, IMAGE_SIDE))
+        decoder = _imaging.zip_decoder("L", "L", 0)
+        decoder.setimage(canvas, _BOX)
+        if decoder.decode(stream) != (-1, 0):
+            return None
+        encoder = _imaging.raw_encoder("L", "L", 0, 1)
+        encoder.setimage(canvas, _BOX)
+        levels: bytes = encoder.encode(_PIXELS)[2]
+    except Exception:  # damaged bytes, or another Pillow
+        return None
+    return levels if len(levels) == _PIXELS else None

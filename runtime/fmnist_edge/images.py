@@ -11,8 +11,8 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.contract import IMAGE_SIDE
 from fmnist_edge.errors import ImageError
+from fmnist_edge.model_info import IMAGE_SIDE
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -1,7 +1,7 @@
 """The deploy kit: models, facts, self-test vectors, example programs and a web page, as path to content.
 
 `build_kit` makes all of it in memory; `atomic` writes it in one step; `kit_check` looks at it later. The files
-that are copied as they are lie in kit/ beside this module.
+that are copied as they are come from kit_files/.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ import numpy as np
 import onnxruntime
 
 from fmnist_edge import __version__
-from fmnist_edge.contract import INPUT_NAME, LABELS, OUTPUT_NAME, PHOTO_NAME
 from fmnist_edge.errors import ModelError, UsageError
 from fmnist_edge.model_info import (
     EMBEDDED_CLASSIFIER,
     EMBEDDED_PHOTO_MODEL,
+    INPUT_NAME,
+    LABELS,
     MODELS,
+    OUTPUT_NAME,
+    PHOTO_NAME,
     read_side_json,
     sha256_of,
     side_json_path,
@@ -66,7 +69,7 @@ WEB_HINT: Final = (
     "folder with --web-runtime)"
 )
 SCHEMA: Final = 2  # of model.json; raised when a key changes its meaning
-_COPIED: Final = Path(__file__).parent / "kit"
+_COPIED: Final = Path(__file__).parent / "kit_files"
 _SERVICE_WORKER: Final = f"{WEB}/service-worker.js"
 _FILES_MARK: Final = b'const KIT = { version: "", files: {} };'  # where the service worker is told what to keep
 _LICENCE: Final = "LICENSE-fashion-mnist.txt"

@@ -17,10 +17,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.contract import LABELS
 from fmnist_edge.errors import FmnistEdgeError, ModelError, UsageError
 from fmnist_edge.kit import FACTS, LABELS_FILE, SUMS, VECTORS, VECTORS_FILE, WEB_RUNTIME
-from fmnist_edge.model_info import sha256_of
+from fmnist_edge.model_info import LABELS, sha256_of
 from fmnist_edge.self_test import ClassifierVectors, PhotoVectors, Vectors, check_model, expected_probabilities
 
 Finding = tuple[bool, str]

@@ -38,10 +38,10 @@ from ray.exceptions import RayError
 
 from fmnist_edge.batch import FIELDS, classify_sources, expand, is_picture, table_row
 from fmnist_edge.classifier import Classifier
+from fmnist_edge.decoding import quiet_standard_error
 from fmnist_edge.errors import ClusterError, DataError, FmnistEdgeError, ImageError, OutputError, UsageError, printable
 from fmnist_edge.image_files import MAX_FILE_BYTES, too_many_bytes
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
-from fmnist_edge.quiet import quiet_standard_error
 
 WORKER_CPUS: Final = 0.5  # so that a reader and a writer, with half of that, find room beside it on one logical CPU
 RETRIES: Final = 3  # of one part; without a limit, an image that crashes its decoder is tried for ever

@@ -1,12 +1,42 @@
-"""The shipped model files, and the metadata in and beside a model file. Imports no numpy and no onnxruntime."""
+"""What a model file is: its contract, the shipped files, and the metadata in and beside a file.
+
+Training builds to the contract, conversion writes it into the file, the runtime refuses a file that breaks it.
+Imports no numpy and no onnxruntime.
+"""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 from fmnist_edge.errors import ModelError
+
+# The ten classes, in the order of the dataset's label numbers (Xiao, Rasul, Vollgraf 2017, table 2).
+LABELS: Final = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+UNSURE: Final = "unsure"  # the label when the confidence is below the threshold
+OUTPUT_NAME: Final = "probabilities"  # float32 [batch, 10], each row sums to 1
+
+# The dataset classifier: `image` uint8 [batch, 28, 28], 0 the black background, 255 the brightest garment.
+INPUT_NAME: Final = "image"
+BATCH_DIMENSION: Final = "batch"
+IMAGE_SIDE: Final = 28
+
+# The photo model: `photo` uint8 [height, width, 3] RGB of any size; a second output `saw`, float32 [rows, columns], the
+# class activation map of the best class, 0..1, over the whole photo.
+PHOTO_NAME: Final = "photo"
+SAW_NAME: Final = "saw"
+LEAST_SIDE: Final = 128  # pixels on the long side, 512 at most, to which hosts reduce larger photos by any averaging
 
 MODELS: Final = Path(__file__).parent / "models"
 EMBEDDED_CLASSIFIER: Final = MODELS / "fmnist-mlp.int8.onnx"
@@ -14,7 +44,7 @@ EMBEDDED_PHOTO_MODEL: Final = MODELS / "fmnist-photo.int8.onnx"
 
 
 def read_model(path: Path) -> bytes:
-    """Return the bytes of a model file, or of one beside it. Raises ModelError if it cannot be read."""
+    """Return the bytes of a model file. Raises ModelError if it cannot be read."""
     try:
         return _content(path)
     except OSError as error:
@@ -57,6 +87,8 @@ def read_vectors(model: Path) -> dict[str, Any]:
 
 
 def _read_json(path: Path, what: str) -> dict[str, Any]:
+    import json  # not above: --help does without
+
     try:
         content = json.loads(_content(path))
     except OSError as error:
@@ -74,6 +106,8 @@ def decode_metadata(metadata: dict[str, str]) -> dict[str, Any]:
 
 
 def _decoded(value: str) -> Any:
+    import json
+
     try:
         return json.loads(value)
     except (ValueError, RecursionError):  # RecursionError: brackets within brackets

@@ -18,8 +18,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.contract import IMAGE_SIDE
 from fmnist_edge.errors import ModelError
+from fmnist_edge.model_info import IMAGE_SIDE
 
 # The shipped models have 0.1 and 0.35 MB, 12 and 516 nodes. A network for 28x28 pixels has no need for more than this.
 MAX_MODEL_BYTES: Final = 64 * 2**20

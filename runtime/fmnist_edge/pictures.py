@@ -28,8 +28,8 @@ import PIL.Image
 import PIL.ImageOps
 from numpy.typing import NDArray
 
-from fmnist_edge.contract import LABELS
 from fmnist_edge.errors import DataError
+from fmnist_edge.model_info import LABELS
 
 Part = Literal["train", "validation"]
 OnDone = Callable[[int], None]

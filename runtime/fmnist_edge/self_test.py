@@ -14,9 +14,18 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from fmnist_edge.classifier import Classifier
-from fmnist_edge.contract import IMAGE_SIDE, LABELS, OUTPUT_NAME, PHOTO_NAME, SAW_NAME
 from fmnist_edge.errors import ModelError
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, read_vectors, sha256_of, vectors_path
+from fmnist_edge.model_info import (
+    EMBEDDED_CLASSIFIER,
+    IMAGE_SIDE,
+    LABELS,
+    OUTPUT_NAME,
+    PHOTO_NAME,
+    SAW_NAME,
+    read_vectors,
+    sha256_of,
+    vectors_path,
+)
 from fmnist_edge.session import failed_run, kind_of, open_session
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -14,16 +16,52 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME, PHOTO_NAME, SAW_NAME
 from fmnist_edge.errors import ModelError
 from fmnist_edge.model_info import (
     EMBEDDED_CLASSIFIER,
     EMBEDDED_PHOTO_MODEL,
+    IMAGE_SIDE,
+    INPUT_NAME,
+    LABELS,
+    OUTPUT_NAME,
+    PHOTO_NAME,
+    SAW_NAME,
     decode_metadata,
     read_model,
     sha256_of,
 )
-from fmnist_edge.quiet import quiet_onnxruntime
+
+
+@contextmanager
+def quiet_onnxruntime() -> Iterator[None]:
+    """Drop one line from what is printed on standard error while onnxruntime is imported in this block.
+
+    Where a graphics card is no PCI device (Raspberry Pi, Jetson, WSL, virtual machines), onnxruntime 1.23 and 1.24 warn
+    of it before any setting can stop them, and people take it for a failure. Everything else is printed when the block
+    ends.
+    """
+    try:
+        kept, held = os.dup(2), os.memfd_create("stderr")
+    except (OSError, AttributeError):  # it is closed, or this is not Linux, where the warning comes from
+        yield
+        return
+    _flush_standard_error()
+    os.dup2(held, 2)
+    try:
+        yield
+    finally:
+        _flush_standard_error()
+        os.dup2(kept, 2)
+        with os.fdopen(held, "rb") as file, suppress(OSError):  # standard error is a closed pipe
+            file.seek(0)
+            os.write(2, b"".join(line for line in file if b"GPU device discovery failed" not in line))
+        os.close(kept)
+
+
+def _flush_standard_error() -> None:
+    if sys.stderr:
+        sys.stderr.flush()
+
 
 with quiet_onnxruntime():
     import onnxruntime

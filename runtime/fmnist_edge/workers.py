@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from fmnist_edge.batch import PAUSE, STANDARD_INPUT, Found, Input, OnSkip, Result, classify_all, expand
 from fmnist_edge.classifier import Classifier, Prediction
-from fmnist_edge.contract import IMAGE_SIDE, LABELS
 from fmnist_edge.errors import FmnistEdgeError
+from fmnist_edge.model_info import IMAGE_SIDE, LABELS
 
 CHUNK: Final = 256  # files handed to a worker at once: a hundredth of a second of work, a quarter megabyte of answers
 AHEAD: Final = 2  # chunks begun for each worker, so that none waits and memory does not grow

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fmnist_bench.labelled import find_labelled_images, label_index, parse_group, parse_map
-from fmnist_edge.contract import LABELS
 from fmnist_edge.errors import DataError, UsageError
+from fmnist_edge.model_info import LABELS
 from tests.runtime.pictures import encoded, garment
 
 

@@ -205,7 +205,7 @@ def test_the_line_about_missing_graphics_cards_is_dropped_and_nothing_else() -> 
     """Of onnxruntime 1.23 and 1.24 at import, on a Raspberry Pi."""
     code = """
 import os, sys
-from fmnist_edge.quiet import quiet_onnxruntime
+from fmnist_edge.session import quiet_onnxruntime
 with quiet_onnxruntime():
     os.write(2, b"before\\n")
     os.write(2, b"\\x1b[0;93m2026-11-28 [W:onnxruntime:Default, x.cc:1 f] GPU device discovery failed: x\\x1b[m\\n")

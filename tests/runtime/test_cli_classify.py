@@ -16,7 +16,7 @@ import PIL.Image
 import pytest
 
 from fmnist_edge import LABELS, Classifier
-from fmnist_edge.contract import UNSURE
+from fmnist_edge.model_info import UNSURE
 from tests.runtime.pictures import encoded, garment
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fmnist_edge import Classifier, ImageError, fast_png
-from fmnist_edge.fast_png import read_plain_png
+from fmnist_edge import Classifier, ImageError, image_files
+from fmnist_edge.image_files import read_plain_png
 from fmnist_edge.images import load_image, on_dark_background
 
 IMAGES = arrays(np.uint8, (28, 28))
@@ -78,7 +78,7 @@ def test_other_files_are_left_to_the_long_way(data: bytes) -> None:
 def test_with_a_pillow_that_lacks_the_calls_every_file_takes_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
     data = png(np.zeros((28, 28), np.uint8))
     assert read_plain_png(data) is not None
-    monkeypatch.setattr(fast_png, "_imaging", object())
+    monkeypatch.setattr(image_files, "_imaging", object())
     assert read_plain_png(data) is None
 
 

@@ -10,9 +10,9 @@ import PIL.Image
 import pytest
 
 from fmnist_edge import ImageError
-from fmnist_edge.contract import LEAST_SIDE
 from fmnist_edge.decoding import decode
 from fmnist_edge.image_files import MAX_PIXELS
+from fmnist_edge.model_info import LEAST_SIDE
 from tests.runtime.jpeg_bombs import flat_jpeg
 from tests.runtime.pictures import encoded, png_header
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from fmnist_edge.contract import LABELS
+from fmnist_edge.model_info import LABELS
 from fmnist_edge.pictures import accepted_matrix, hold_out, load_squares, read_collections
 from fmnist_train.backend import keras
 from fmnist_train.photo_fit import CosineCycles

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.contract import LABELS
+from fmnist_edge.model_info import LABELS
 from fmnist_train.backend import tf
 from fmnist_train.recipes import Augmentation
 from fmnist_train.stock import Stock

@@ -6,13 +6,17 @@ The rest of the room writes `from fmnist_train.backend import keras, tf`.
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 
-from fmnist_edge.quiet import quiet_tensorflow
+from fmnist_edge.decoding import quiet_standard_error
 
 # Keras would follow ~/.keras/keras.json to another backend; batches and averaging here are TensorFlow's.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-with quiet_tensorflow():
+# 0 (all) to 3 (errors only) of TensorFlow's C++ log. It takes effect once TensorFlow has begun, not while it loads.
+is_silent = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
+
+with quiet_standard_error() if is_silent else nullcontext():
     import keras
     import tensorflow as tf
 

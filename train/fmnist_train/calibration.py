@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.contract import OUTPUT_NAME
+from fmnist_edge.model_info import OUTPUT_NAME
 from fmnist_train.backend import keras
 
 BINS: Final = 15  # equal-width bins of confidence, as in Guo et al. 2017

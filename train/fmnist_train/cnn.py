@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from fmnist_edge.contract import LABELS, OUTPUT_NAME
+from fmnist_edge.model_info import LABELS, OUTPUT_NAME
 from fmnist_train.backend import keras
 
 NAME: Final = "fmnist-photo"

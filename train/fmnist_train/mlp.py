@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
 from fmnist_edge.dataset import Split
+from fmnist_edge.model_info import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
 from fmnist_train.backend import keras, tf
 from fmnist_train.recipes import Recipe
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_edge.atomic import write_atomically
-from fmnist_edge.contract import LABELS, OUTPUT_NAME
 from fmnist_edge.dataset import SHA256, Split, load_split
 from fmnist_edge.errors import DataError
+from fmnist_edge.model_info import LABELS, OUTPUT_NAME
 from fmnist_edge.pictures import Picture, accepted_matrix, hold_out, load_squares, read_collections
 from fmnist_train.augment import Batches
 from fmnist_train.backend import keras, tf

@@ -16,8 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from fmnist_edge.contract import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
 from fmnist_edge.dataset import SHA256
+from fmnist_edge.model_info import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
 from fmnist_train.backup import History
 from fmnist_train.calibration import BINS, Scores
 from fmnist_train.mlp import HIDDEN_UNITS, NAME

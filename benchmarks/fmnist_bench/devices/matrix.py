@@ -25,9 +25,8 @@ from tabulate import tabulate
 from fmnist_bench.devices.devices import DEVICES, TOOLS, Command, Device, NotAvailableError, cpu_fact, last_line
 from fmnist_bench.devices.program import ALONE
 from fmnist_bench.publish import CHECKOUT, replace_between
-from fmnist_edge.contract import LABELS
 from fmnist_edge.dataset import load_split
-from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, sha256_of
+from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, LABELS, sha256_of
 
 OUTPUT: Final = TOOLS.parent
 MARKS: Final = ("<!-- devices: written by `make devices`; do not edit -->", "<!-- end of devices -->")

@@ -15,8 +15,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from fmnist_edge.contract import LABELS, UNSURE
 from fmnist_edge.errors import UsageError
+from fmnist_edge.model_info import LABELS, UNSURE
 
 # What options and arguments that take files are declared with. Click looks at nothing but the kind of what is there:
 # whoever opens the file says why it cannot be read, always in the same words, and as a row where rows are printed.
@@ -222,12 +222,9 @@ route_option = click.option(
     show_default=True,
     help="Give every picture to one model; auto: 28x28 pixels to the dataset classifier, others to the photo model.",
 )
-# As in image_files, whose import --help can do without.
-HIGHEST_MAX_PIXELS: Final = 178_956_970
-
 max_pixels_option = click.option(
     "--max-pixels",
-    type=click.IntRange(1, HIGHEST_MAX_PIXELS),
+    type=click.IntRange(1, 178_956_970),  # twice Pillow's MAX_IMAGE_PIXELS: it refuses more itself
     metavar="N",
     help="Refuse pictures of more pixels, of a JPEG after its reduced decoding.  [default: 25000000]",
 )

@@ -14,8 +14,8 @@ import click
 from fmnist_edge.batch import DEFAULT_TOP_K, FIELDS, Result, table_row
 from fmnist_edge.classifier import Prediction
 from fmnist_edge.cli.options import is_verbose, note, progress_bar, shows_progress, wanted_color
-from fmnist_edge.contract import UNSURE
 from fmnist_edge.errors import printable
+from fmnist_edge.model_info import UNSURE
 
 Show = Literal["blocks", "plain"]
 

@@ -9,11 +9,11 @@ import zlib
 import atheris
 
 with atheris.instrument_imports(include=["fmnist_edge", "PIL"]):
-    from fmnist_edge.contract import LEAST_SIDE
     from fmnist_edge.decoding import decode
     from fmnist_edge.errors import ImageError
-    from fmnist_edge.fast_png import read_plain_png
+    from fmnist_edge.image_files import read_plain_png
     from fmnist_edge.images import fit
+    from fmnist_edge.model_info import LEAST_SIDE
 
 from tests.reliability.fuzz.verdict import in_memory, in_time
 from tests.runtime.pictures import CODES
