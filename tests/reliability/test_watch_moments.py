@@ -15,7 +15,8 @@ import pytest
 from fmnist_edge import Classifier
 from fmnist_edge import watch as watch_module
 from fmnist_edge.batch import OnAnswer, Result
-from fmnist_edge.watch import DropFolder, Interruption, Journal, Listener, Output, Ready, Watch, watch
+from fmnist_edge.journal import Journal, Output
+from fmnist_edge.watch import DropFolder, Interruption, Listener, Ready, Watch, watch
 from tests.reliability.kills import SAMPLES, SCRIPT
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")

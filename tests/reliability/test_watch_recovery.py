@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fmnist_edge.errors import FmnistEdgeError, OutputError, UsageError
-from fmnist_edge.watch import Entry, Journal, Output, Stamp
+from fmnist_edge.journal import Entry, Journal, Output, Stamp
 
 FIRST, SECOND = Entry("a.png", Stamp(10, 5), "aa"), Entry("b.png", Stamp(20, 6), "bb", True)
 STRANGE = Entry("\udcff\n.png", Stamp(1, 2), "cc")
@@ -85,7 +85,7 @@ def test_a_kill_while_rows_are_printed_is_made_good_to_the_byte(place: Place, pr
 WRITER = """
 import os, sys
 from pathlib import Path
-from fmnist_edge.watch import Entry, Journal, Output, Stamp
+from fmnist_edge.journal import Entry, Journal, Output, Stamp
 folder = Path(sys.argv[1])
 with Journal(folder / "state", folder, Output(os.open(folder / "rows.txt", os.O_WRONLY | os.O_APPEND))) as journal:
     first = len(journal)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from fmnist_edge.batch import Input, OnAnswer, Result
     from fmnist_edge.classifier import Classifier, Prediction, Route
     from fmnist_edge.cli.output import RowOptions, Tally
-    from fmnist_edge.watch import Output
+    from fmnist_edge.journal import Output
 
 STANDARD_INPUT: Final = "-"
 FORMS: Final = ("text", "json", "jsonl", "csv")
@@ -289,7 +289,8 @@ def watch_folder(
     saver: OnAnswer | None,
 ) -> None:
     """Print a row for each file that appears in a folder, until Ctrl-C or SIGTERM. Raises OutputError."""
-    from fmnist_edge.watch import SETTLE, Interruption, Journal, Listener, Output, Watch, watch
+    from fmnist_edge.journal import Journal, Output
+    from fmnist_edge.watch import SETTLE, Interruption, Listener, Watch, watch
 
     output = Output(sys.stdout.fileno(), sys.stdout.encoding)
     how = Watch(folder, request.recursive, SETTLE if request.settle is None else request.settle)
