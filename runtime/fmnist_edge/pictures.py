@@ -90,7 +90,7 @@ def named_collections(pictures: Sequence[Path] = (), photos: Path | None = None)
 
     `photos` is the folder of the public photos, if not that of $FMNIST_PHOTOS or the user's cache. Raises DataError.
     """
-    from fmnist_edge.download import find_photos
+    from fmnist_edge.photos import find_photos
 
     if pictures:
         return [*pictures, *([photos] if photos else [])]

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from fmnist_edge.download import ACCEPTED, fetch_photos, find_photos, is_photo_copy, list_photos
 from fmnist_edge.errors import DataError
+from fmnist_edge.photos import KINDS, fetch_photos, find_photos, is_photo_copy
+from fmnist_edge.pictures import read_collection
 
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 
@@ -26,7 +27,7 @@ def archive(extra: dict[str, bytes] | None = None) -> bytes:
     members = {
         f"repo-master/{split}/{kind}/{number}.jpg": f"{split} {kind} {number}".encode()
         for split in ("train", "validation", "test")
-        for kind in (*ACCEPTED, "hat")
+        for kind in (*KINDS, "hat")
         for number in range(2)
     }
     with zipfile.ZipFile(content, "w") as file:
@@ -40,7 +41,7 @@ def expected() -> dict[str, str]:
     for split in ("train", "validation"):
         lines = [
             f"{split}/{kind}/{number}.jpg {hashlib.sha256(f'{split} {kind} {number}'.encode()).hexdigest()}\n"
-            for kind in ACCEPTED
+            for kind in KINDS
             for number in range(2)
         ]
         sums[split] = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
@@ -74,7 +75,7 @@ def test_the_wanted_photos_are_unpacked_and_nothing_else(server: tuple[str, dict
     files["/a.zip"] = archive({"repo-master/train/../../../evil.jpg": b"x", "repo-master/train/dress/a/b.jpg": b"x"})
     folder = fetch_photos(tmp_path / "photos", archive=f"{url}/a.zip", expected=expected())
     assert find_photos(folder) == folder
-    assert len(list(list_photos(folder, "train"))) == len(list(list_photos(folder, "validation"))) == 14
+    assert len(read_collection(folder, "train")) == len(read_collection(folder, "validation")) == 14
     assert sorted(path.name for path in folder.iterdir()) == ["train", "validation"]
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
     assert is_photo_copy(folder, expected())
@@ -85,7 +86,7 @@ def test_the_wanted_photos_are_unpacked_and_nothing_else(server: tuple[str, dict
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (archive({"repo-master/train/dress/0.jpg": b"other"}), "not the photos that are expected: the 14 of train"),
+        (archive({"repo-master/train/dress/0.jpg": b"other"}), "not the photos expected: the 14 of train"),
         (archive()[:500], "damaged"),
         (b"<html>sign in</html>", "damaged"),
         (None, "404"),

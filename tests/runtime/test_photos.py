@@ -18,8 +18,9 @@ import pytest
 
 from fmnist_edge import LABELS, Classifier, ModelError, UsageError
 from fmnist_edge.decoding import decode
-from fmnist_edge.download import ACCEPTED, list_photos, photos_at_hand
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
+from fmnist_edge.photos import photos_at_hand
+from fmnist_edge.pictures import read_collection
 from fmnist_edge.self_test import PhotoVectors, check_model, load_vectors
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.png"))
@@ -162,8 +163,9 @@ def test_however_a_photo_is_reduced_its_label_stays(classifier: Classifier) -> N
     assert COLLECTION is not None
     found: dict[str, list[int]] = {name: [] for name in ("scaled decoding", *WAYS)}
     accepted = []
-    for path, kind in list_photos(COLLECTION, "validation"):
-        accepted.append(ACCEPTED[kind])
+    for picture in read_collection(COLLECTION, "validation"):
+        path = COLLECTION / picture.path
+        accepted.append(picture.accepted)
         found["scaled decoding"].append(classifier.classify(path).index)
         whole = decode(path, least_side=10_000).convert("RGB")
         for name, way in WAYS.items():

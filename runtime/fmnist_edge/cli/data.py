@@ -34,14 +34,7 @@ from fmnist_edge.dataset import (
     look,
     verified_content,
 )
-from fmnist_edge.download import (
-    STALL_SECONDS,
-    FetchListener,
-    cached_photos,
-    fetch_dataset,
-    photos_at_hand,
-    wanted_archive,
-)
+from fmnist_edge.download import STALL_SECONDS, FetchListener, fetch_dataset
 from fmnist_edge.errors import EXIT_UNAVAILABLE, DataError, UsageError
 
 
@@ -100,13 +93,13 @@ def fetch(output: Path | None, photos: bool, force: bool, overwrite: bool, timeo
 
 def _fetch_photos(output: Path | None, force: bool, timeout: float) -> Path:
     """Fetch the photos into the folder given, or into the user's cache; a copy that is there is kept."""
+    from fmnist_edge.photos import cached_photos, fetch_photos, is_photo_copy, photos_at_hand, wanted_archive
+
     folder = output or cached_photos()
     present = None if output or force else photos_at_hand()
     if present:
         note(f"photos are there already; --force fetches them again: {present}")
         return present
-    from fmnist_edge.download import fetch_photos, is_photo_copy
-
     if output and output.exists() and any(output.iterdir()) and not is_photo_copy(output):
         raise UsageError(f"{output} would be replaced, and has more in it than a copy of the photos; name a new folder")
     with shown_fetch() as listener:
