@@ -236,21 +236,20 @@ def evaluate(answers: Answers, forgiven: Sequence[Sequence[int]] = ()) -> Evalua
 
 
 def _sources(answers: Answers, forgiven: Sequence[Sequence[int]]) -> tuple[SourceFigures, ...]:
-    """Return the figures of each collection, and of all together where there are several."""
+    """Return the figures of each collection, and of all together if there are several."""
     if answers.unsure is None:
         return ()
-    names = list(dict.fromkeys(answers.sources))
-    of = np.array(answers.sources, object)
-    figures = [_source(name, answers.where(of == name), forgiven) for name in names]
-    return (*figures, _source("all", answers, forgiven)) if len(figures) != 1 else tuple(figures)
+    of = np.array([one.source for one in answers.examples], object)
+    named = [_source(name, answers.where(of == name), forgiven) for name in dict.fromkeys(of) if name]
+    return (*named, _source("all", answers, forgiven)) if len(named) != 1 else tuple(named)
 
 
 def _source(name: str, answers: Answers, forgiven: Sequence[Sequence[int]]) -> SourceFigures:
     assert answers.unsure is not None
     garment: NDArray[np.bool_] = np.any(answers.accepted(), axis=1, keepdims=False)
     right, answered = answers.right(forgiven) & garment, ~answers.unsure & garment
-    kinds = np.array(answers.kinds, object)
-    named = sorted({kind for kind, shown in zip(answers.kinds, garment.tolist(), strict=False) if kind and shown})
+    kinds = np.array([one.kind for one in answers.examples], object)
+    named = sorted(set(kinds[garment]) - {""})
     return SourceFigures(
         name=name,
         right=Share.of(right[garment]),

@@ -19,7 +19,6 @@ from fmnist_bench.charts import calibration_plot, confusion_plot, curves_plot
 from fmnist_bench.evaluate import Evaluation
 from fmnist_bench.labelled import Answers
 from fmnist_bench.plots import DARK, LIGHT, Plot, rendered, shown_picture, surest_mistakes, weights_plot
-from fmnist_edge.atomic import write_atomically
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.errors import ModelError
 from fmnist_edge.model_info import LABELS
@@ -42,13 +41,6 @@ class Subject:
     """It answers the pictures of mistakes once more, to show where it looked."""
     record: Mapping[str, Any] | None = None
     """Of the training, if it is at hand."""
-
-
-def write_report(subject: Subject, folder: Path) -> Path:
-    """Write the page into a folder, made if missing, and return its path. Raises OutputError."""
-    path = folder / PAGE
-    write_atomically(path, report_html(subject))
-    return path
 
 
 def report_html(subject: Subject) -> str:
@@ -145,7 +137,7 @@ def gallery(answers: Answers, count: int, classifier: Classifier) -> list[Mistak
     """Return the most confident mistakes, at most `count`."""
     return [
         Mistake(
-            name=answers.names[row] if answers.names else f"image {row}",
+            name=answers.name(row),
             said=LABELS[answers.predicted[row]],
             confidence=100 * float(answers.confidence[row]),
             truth=answers.truths[answers.truth[row]].name,

@@ -1,96 +1,186 @@
-"""Labelled images: labels as people write them, folders of images by label, and what a model said of them."""
+"""Labelled images, from the dataset, folders named by label and collections of pictures, and a model's answers."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.batch import Result, classify_all, classify_sources, walk
-from fmnist_edge.classifier import Classifier, Prediction
+from fmnist_edge import pictures
+from fmnist_edge.batch import Result, classify_sources, walk
+from fmnist_edge.classifier import Classifier
 from fmnist_edge.dataset import SplitName, load_split
 from fmnist_edge.errors import DataError, UsageError
 from fmnist_edge.images import ImageSource
-from fmnist_edge.model_info import IMAGE_SIDE, LABELS
-from fmnist_edge.pictures import Picture, read_bytes
+from fmnist_edge.model_info import LABELS
+from fmnist_edge.pictures import Part, Picture, read_bytes, read_collections
+
+NO_GARMENT: Final = "no garment"
+ENLARGED: Final = 10  # times the side of an image of the dataset: clearly a picture, and quick
+BATCH: Final = 1000  # images run at once: memory stays small, and larger batches were no faster
+
+Watch = Callable[[Iterable[Result]], Iterable[Result]]
+"""Receives the stream of results and passes them on, to show progress and errors."""
 
 
-def _bare(name: str) -> str:
-    return "".join(character for character in name.casefold() if character.isalnum())
+def parse_labels(text: str) -> tuple[int, ...]:
+    """Return the labels, 0..9, that a text such as `Ankle boot`, `9` or `Sandal|Sneaker` names. Raises UsageError."""
+    try:
+        return pictures.parse_labels(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
-_INDEX: Final = {
-    form: index
-    for index, label in enumerate(LABELS)
-    for form in (_bare(label), str(index), f"{index}{_bare(label)}")  # the last as in samples/0-t-shirt-top.png
-}
+def parse_label(text: str) -> int:
+    """Return the one label, 0..9, that a text names. Raises UsageError."""
+    labels = parse_labels(text)
+    if len(labels) != 1:
+        raise UsageError(f"'{text}' isn't one label: choose from {', '.join(LABELS)}, or 0..9")
+    return labels[0]
 
 
-def label_index(name: str) -> int | None:
-    """Return the index of a label, 0..9, or None if it is none.
-
-    Case, blanks and punctuation do not matter; the index itself is accepted, and `0-t-shirt-top` too.
-    """
-    return _INDEX.get(_bare(name))
-
-
-def parse_label(name: str) -> int:
-    """Return the index of a label, 0..9. Raises UsageError if it is none."""
-    index = label_index(name)
-    if index is None:
-        raise UsageError(f"{name.strip()!r} is no label: choose from {', '.join(LABELS)}, or 0..9")
-    return index
-
-
-def parse_map(text: str) -> dict[str, tuple[int, ...]]:
-    """Read `name=label[|label...],...` as {name: labels 0..9}; `name=` alone maps to no label: leave it out.
-
-    Raises UsageError.
-    """
-    mapping: dict[str, tuple[int, ...]] = {}
+def parse_map(text: str) -> dict[str, tuple[int, ...] | None]:
+    """Read `name=label[|label...],...` as {name: labels 0..9}; `name=` gives None: leave it out. Raises UsageError."""
+    mapping: dict[str, tuple[int, ...] | None] = {}
     for entry in text.split(","):
         name, equals, labels = (part.strip() for part in entry.partition("="))
         if not name or not equals:
             raise UsageError(f"cannot read {entry.strip()!r} in the map: write name=label, or name=label|label")
         if name in mapping:
             raise UsageError(f"the map names {name!r} twice: write name=label|label to accept several labels")
-        mapping[name] = _distinct([parse_label(label) for label in labels.split("|")] if labels else [])
+        mapping[name] = parse_labels(labels) if labels else None
     return mapping
 
 
 def parse_group(text: str) -> tuple[int, ...]:
-    """Read `label,label,...` as labels 0..9 that are taken as one. Raises UsageError for fewer than two."""
-    group = _distinct([parse_label(label) for label in text.split(",")])
+    """Read `label,label,...` as labels 0..9 to count as one. Raises UsageError for fewer than two."""
+    group = parse_labels(text.replace(",", "|"))
     if len(group) < 2:
         raise UsageError(f"forgiving {text!r} has no effect: name two labels or more, separated by commas")
     return group
 
 
-def _distinct(labels: Sequence[int]) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(labels))
-
-
 @dataclass(frozen=True)
 class Truth:
-    """What a group of images shows: a class of the dataset, or a folder of labelled images."""
+    """What some images show: a class of the dataset, a folder, or the accepted labels of pictures."""
 
     name: str
     accepted: tuple[int, ...]
-    """The labels, 0..9, each of which counts as right; () where no garment of the ten is shown."""
+    """The labels, 0..9, that count as right; () if no garment of the ten is shown."""
 
 
 TRUTHS_OF_DATASET: Final = tuple(Truth(label, (index,)) for index, label in enumerate(LABELS))
 
 
 @dataclass(frozen=True, eq=False)
+class Example:
+    """A picture whose truth is known; its pixels are read when needed."""
+
+    name: str
+    """The path within its folder or collection."""
+    truth: Truth
+    content: str | Picture | NDArray[np.uint8]
+    """A path, a picture of a collection, or an image of the dataset, uint8 [28, 28], to be enlarged."""
+    source: str = ""
+    """The collection that it belongs to."""
+    kind: str = ""
+    """What it shows, finer than the classes (backpack, handbag); "" if that isn't known."""
+
+    def read(self) -> ImageSource:
+        """Return the picture. Raises DataError if its collection can't be read."""
+        return next(iter(_contents([self])))
+
+
+def _contents(examples: Iterable[Example]) -> Iterator[ImageSource]:
+    """Yield each picture; a zip file stays open while its pictures follow each other."""
+    for kind, some in groupby((example.content for example in examples), key=type):
+        if kind is Picture:
+            yield from read_bytes(one for one in some if isinstance(one, Picture))
+        else:
+            yield from (enlarged(one) if isinstance(one, np.ndarray) else str(one) for one in some)
+
+
+def enlarged(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image, uint8 [height, width], with each pixel ENLARGED pixels wide and high."""
+    return image.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
+
+
+def folder_examples(
+    folder: Path, mapping: Mapping[str, tuple[int, ...] | None] | None = None, skip: Collection[str] = ()
+) -> list[Example]:
+    """List the images in the sub-folders of a folder, in `walk`'s order; files beside the sub-folders are left out.
+
+    A sub-folder's labels (0..9, any of which counts as right) come from `mapping`, else from its name. `skip`, and None
+    in `mapping`, leave it out. Raises UsageError for a sub-folder without labels and for a name in `mapping` or `skip`
+    that isn't a sub-folder; DataError if the folder can't be read or has no images.
+    """
+    mapping = dict.fromkeys(skip) | dict(mapping or {})
+    found = _sub_folders(folder)
+    absent = [name for name in mapping if name not in found]
+    if absent:
+        raise UsageError(f"no sub-folder {absent[0]!r} in {folder}; there are: {', '.join(found) or 'none'}")
+    truths = [Truth(name, labels) for name in found if (labels := _labels(folder, name, mapping)) is not None]
+    examples = [
+        Example(os.path.relpath(file.path, folder), truth, file.path)
+        for truth in truths
+        for file in walk(str(folder / truth.name))
+    ]
+    if not examples:
+        raise DataError(f"no images to evaluate in {folder}: it should have a sub-folder of images for each label")
+    return examples
+
+
+def _sub_folders(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"cannot read the folder {folder}: {error.strerror}") from error
+
+
+def _labels(folder: Path, name: str, mapping: Mapping[str, tuple[int, ...] | None]) -> tuple[int, ...] | None:
+    if name in mapping:
+        return mapping[name]
+    try:
+        return parse_labels(name)
+    except UsageError as error:
+        ways = f"give it one with --map {name}=LABEL, or leave it out with --skip {name}"
+        raise UsageError(f"sub-folder {name!r} of {folder} isn't named by a label: {ways}") from error
+
+
+def picture_examples(paths: Sequence[Path], part: Part) -> list[Example]:
+    """List the pictures in a part of collections. Raises DataError if one can't be read."""
+    return [
+        Example(
+            picture.name,
+            Truth("|".join(LABELS[label] for label in picture.accepted) or NO_GARMENT, picture.accepted),
+            picture,
+            picture.collection.name,
+            f"{picture.collection.name}/{picture.kind}",
+        )
+        for picture in read_collections(paths, part)
+    ]
+
+
+def enlarged_examples(split: SplitName, data: Path | None) -> list[Example]:
+    """List the dataset's images as pictures of ten times their size, as they are and inverted. Raises DataError."""
+    part = load_split(split, data)
+    return [
+        Example(f"image {row}", TRUTHS_OF_DATASET[label], image, f"Fashion-MNIST {split}, {ENLARGED}x larger, {form}")
+        for form, images in (("bright on black", part.images), ("dark on white", 255 - part.images))
+        for row, (image, label) in enumerate(zip(images, part.labels, strict=True))
+    ]
+
+
+@dataclass(frozen=True, eq=False)
 class Answers:
-    """What a model said of images whose labels are known."""
+    """A model's answers to images whose labels are known."""
 
     probabilities: NDArray[np.float32]
     """float32 [n, 10], each row sums to 1."""
@@ -98,25 +188,19 @@ class Answers:
     """int64 [n], the index into `truths`."""
     truths: tuple[Truth, ...] = TRUTHS_OF_DATASET
     unreadable: tuple[int, ...] = ()
-    """Images of each truth that could not be read, and are left out above; () is none."""
+    """For each truth, the images that could not be read, which are left out above; () if there are none."""
     images: NDArray[np.uint8] | None = None
-    """What the network saw, uint8 [n, 28, 28], where it was kept."""
-    names: tuple[str, ...] = ()
-    """What each image is called: its path in the folder or collection; () for images of the dataset."""
+    """Network input, uint8 [n, 28, 28], if every image was one of that size."""
+    examples: tuple[Example, ...] = ()
+    """The pictures; () for images of the dataset."""
     unsure: NDArray[np.bool_] | None = None
-    """bool [n], which answers are called unsure; None for images of the dataset, where none is."""
-    sources: tuple[str, ...] = ()
-    """The collection that each image comes from; () where all come from one."""
-    kinds: tuple[str, ...] = ()
-    """The kind of thing that each image shows, finer than the classes (backpack, handbag); () where none is known."""
+    """bool [n], whether the label is `unsure`; None for images of the dataset, which are never unsure."""
     models: tuple[str, ...] = ()
-    """The file names of the models that answered, the one that answered most first."""
-    read: Callable[[int], ImageSource] | None = None
-    """Gives the picture of a row anew, for those that look at it; None for images of the dataset."""
+    """The file names of the models that answered, the one with the most answers first."""
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """The best class of each image, int64 [n], 0..9; of equal ones the first."""
+        """The best class of each image, int64 [n], 0..9; the first if several are equal."""
         best: NDArray[np.int64] = self.probabilities.argmax(axis=1)
         return best
 
@@ -125,6 +209,10 @@ class Answers:
         """The probability of the best class of each image, float64 [n], 0..1."""
         best: NDArray[np.float64] = self.probabilities.max(axis=1).astype(np.float64)
         return best
+
+    def name(self, row: int) -> str:
+        """Return what to call an image."""
+        return self.examples[row].name if self.examples else f"image {row}"
 
     @property
     def garments(self) -> Answers:
@@ -135,226 +223,57 @@ class Answers:
     def where(self, kept: NDArray[np.bool_]) -> Answers:
         """Return the answers to some of the images, bool [n]."""
         rows = np.flatnonzero(kept)
-        read = self.read
-
-        def pick(values: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(values[row] for row in rows) if values else ()
-
         return replace(
             self,
             probabilities=self.probabilities[rows],
             truth=self.truth[rows],
             images=None if self.images is None else self.images[rows],
+            examples=tuple(self.examples[row] for row in rows) if self.examples else (),
             unsure=None if self.unsure is None else self.unsure[rows],
-            names=pick(self.names),
-            sources=pick(self.sources),
-            kinds=pick(self.kinds),
-            read=None if read is None else lambda row: read(int(rows[row])),
         )
 
     def accepted(self, forgiven: Sequence[Sequence[int]] = ()) -> NDArray[np.bool_]:
-        """Return which labels are right for each image, bool [n, 10]; labels forgiven together are taken as one."""
+        """Return the labels that are right for each image, bool [n, 10]; labels forgiven together count as one."""
         table = np.zeros((len(self.truths), len(LABELS)), bool)
         for row, truth in enumerate(self.truths):
             table[row, list(forgive(truth.accepted, forgiven))] = True
         return table[self.truth]
 
     def right(self, forgiven: Sequence[Sequence[int]] = ()) -> NDArray[np.bool_]:
-        """Return which best classes are right, bool [n]."""
+        """Return whether each best class is right, bool [n]."""
         return self.accepted(forgiven)[np.arange(len(self.truth)), self.predicted]
 
 
 def forgive(accepted: Sequence[int], forgiven: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """Return the accepted labels (0..9) with all that are forgiven together with one of them, in order."""
-    taken = set(accepted)
-    for group in forgiven:
-        if not taken.isdisjoint(group):
-            taken.update(group)
-    return tuple(sorted(taken))
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """Image files with what they show."""
-
-    truths: tuple[Truth, ...]
-    """One for each sub-folder, sorted by name."""
-    paths: tuple[str, ...]
-    truth: tuple[int, ...]
-    """The index into `truths` of each path."""
-
-
-def find_labelled_images(
-    folder: Path, mapping: Mapping[str, tuple[int, ...]] | None = None, skip: Collection[str] = ()
-) -> LabelledImages:
-    """List the images under the sub-folders of a folder, in the order of `walking.walk`; loose files are left out.
-
-    `mapping` gives sub-folders their labels (0..9, any of which counts as right); an empty tuple and `skip` leave a
-    sub-folder out. One that is in neither must be named as a label is. Raises UsageError if one is not, or if a name
-    in `mapping` or `skip` is no sub-folder; DataError if the folder cannot be read or holds no image.
-    """
-    mapping = mapping or {}
-    found = _sub_folders(folder)
-    absent = [name for name in (*mapping, *skip) if name not in found]
-    if absent:
-        raise UsageError(f"no sub-folder {absent[0]!r} in {folder}; there are: {', '.join(found) or 'none'}")
-    truths = [truth for name in found if name not in skip and (truth := _truth(folder, name, mapping)).accepted]
-    files = [(file.path, row) for row, truth in enumerate(truths) for file in walk(str(folder / truth.name))]
-    if not files:
-        raise DataError(f"no images to evaluate in {folder}: it should hold a sub-folder of images for each label")
-    return LabelledImages(tuple(truths), tuple(path for path, _ in files), tuple(row for _, row in files))
-
-
-def _sub_folders(folder: Path) -> list[str]:
-    try:
-        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"cannot read the folder {folder}: {error.strerror}") from error
-
-
-def _truth(folder: Path, name: str, mapping: Mapping[str, tuple[int, ...]]) -> Truth:
-    if name in mapping:
-        return Truth(name, mapping[name])
-    index = label_index(name)
-    if index is None:
-        raise UsageError(
-            f"sub-folder {name!r} of {folder} is no label: give it one with --map {name}=LABEL, "
-            f"or leave it out with --skip {name}"
-        )
-    return Truth(name, (index,))
-
-
-NO_GARMENT: Final = "no garment"
-ENLARGED: Final = 10  # times the side of an image of the dataset: clearly a picture, and quick
-BATCH: Final = 1000  # images run at once: memory stays small, and larger ones were no faster
-
-Watch = Callable[[Iterable[Result]], Iterable[Result]]
+    """Return the accepted labels (0..9) and those forgiven together with one of them, sorted."""
+    groups = (group for group in forgiven if not set(accepted).isdisjoint(group))
+    return tuple(sorted({*accepted, *(label for group in groups for label in group)}))
 
 
 def answer_split(classifier: Classifier, split: SplitName, data: Path | None = None) -> Answers:
-    """Run all images of a split of the dataset. Raises DataError if it is not there."""
+    """Run all images of a split of the dataset. Raises DataError if there is no dataset."""
     images, labels = (part := load_split(split, data)).images, part.labels
     batches = [classifier.predict(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
     return Answers(np.concatenate(batches), labels.astype(np.int64), images=images)
 
 
-def answer_folder(classifier: Classifier, folder: Path, labelled: LabelledImages, watch: Watch = iter) -> Answers:
-    """Run labelled image files of a folder; those that cannot be read are counted and left out.
-
-    `watch` is handed the stream of results and passes them on (to show progress, or errors).
-    Raises DataError if none of the images can be read.
-    """
-    results = watch(classify_all(classifier, labelled.paths))
-    rows = _Rows(labelled.truths)
-    for result, truth in zip(results, labelled.truth, strict=True):
-        rows.add(result, truth, os.path.relpath(result.path, folder))
-    paths = rows.paths
-    return replace(rows.answers(), read=lambda row: paths[row])
-
-
-def answer_pictures(classifier: Classifier, pictures: Sequence[Picture], watch: Watch = iter) -> Answers:
-    """Run the pictures of collections; those that cannot be read are counted and left out.
-
-    Raises DataError if a collection cannot be read, or none of its pictures.
-    """
-    accepted = sorted({picture.accepted for picture in pictures})
-    truths = tuple(Truth("|".join(LABELS[one] for one in labels) or NO_GARMENT, labels) for labels in accepted)
-    named = ((picture.name, data) for picture, data in zip(pictures, read_bytes(pictures), strict=True))
-    rows, kept = _Rows(truths), []
-    for picture, result in zip(pictures, watch(classify_sources(classifier, named)), strict=True):
-        if rows.add(result, accepted.index(picture.accepted), picture.name):
-            kept.append(picture)
-    return replace(
-        rows.answers(),
-        sources=tuple(picture.collection.name for picture in kept),
-        kinds=tuple(f"{picture.collection.name}/{picture.kind}" for picture in kept),
-        read=lambda row: next(read_bytes(kept[row : row + 1])),
-    )
-
-
-def answer_enlarged(classifier: Classifier, split: SplitName, data: Path | None, watch: Watch = iter) -> Answers:
-    """Run the dataset's images as pictures of ten times their size, as they are and inverted, by the photo model."""
-    part = load_split(split, data)
-    forms = {"bright on black": part.images, "dark on white": 255 - part.images}
-    sources = [f"Fashion-MNIST {split}, {ENLARGED}x larger, {name}" for name in forms for _ in part.images]
-    images = np.concatenate(list(forms.values()))
-    large = ((f"image {row}", enlarged(image)) for row, image in enumerate(images))
-    rows = _Rows(TRUTHS_OF_DATASET)
-    for result, truth in zip(watch(classify_sources(classifier, large)), np.tile(part.labels, 2), strict=True):
-        rows.add(result, int(truth), result.path)
-    return replace(rows.answers(), sources=tuple(sources), read=lambda row: enlarged(images[row]))
-
-
-def enlarged(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return an image, uint8 [height, width], with each pixel ENLARGED pixels wide and high."""
-    return image.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
-
-
-def joined(parts: Sequence[Answers]) -> Answers:
-    """Return the answers of several collections as one; their truths of the same labels become one."""
-    truths = tuple({truth.accepted: truth for part in parts for truth in part.truths}.values())
-    place = {truth.accepted: row for row, truth in enumerate(truths)}
-    unreadable = [0] * len(truths)
-    for part in parts:
-        for truth, count in zip(part.truths, part.unreadable, strict=False):
-            unreadable[place[truth.accepted]] += count
-    starts = np.cumsum([0, *(len(part.truth) for part in parts)])
-
-    def read(row: int) -> ImageSource:
-        at = int(np.searchsorted(starts, row, side="right")) - 1
-        reader = parts[at].read
-        assert reader is not None
-        return reader(row - int(starts[at]))
-
+def answer_examples(classifier: Classifier, examples: Sequence[Example], watch: Watch = iter) -> Answers:
+    """Run pictures; those that can't be read are counted and left out. Raises DataError if none can be read."""
+    truths = tuple(sorted({one.truth for one in examples}, key=lambda truth: (truth.accepted, truth.name)))
+    names = (one.content if isinstance(one.content, str) else one.name for one in examples)
+    results = list(watch(classify_sources(classifier, zip(names, _contents(examples), strict=True))))
+    unreadable = Counter(one.truth for one, result in zip(examples, results, strict=True) if result.error)
+    kept = [(one, result.prediction) for one, result in zip(examples, results, strict=True) if result.prediction]
+    if not kept:
+        raise DataError(f"none of the {len(examples)} images could be read")
+    seen = [prediction.image for _, prediction in kept if prediction.image is not None]
     return Answers(
-        probabilities=np.concatenate([part.probabilities for part in parts]),
-        truth=np.concatenate([[place[part.truths[row].accepted] for row in part.truth] for part in parts]).astype(int),
+        probabilities=np.stack([prediction.probabilities for _, prediction in kept]),
+        truth=np.array([truths.index(one.truth) for one, _ in kept], np.int64),
         truths=truths,
-        unreadable=tuple(unreadable),
-        names=sum((part.names for part in parts), ()),
-        unsure=np.concatenate([_unsure(part) for part in parts]),
-        sources=sum((part.sources for part in parts), ()),
-        kinds=sum((part.kinds or ("",) * len(part.truth) for part in parts), ()),
-        models=tuple(dict.fromkeys(model for part in parts for model in part.models)),
-        read=read,
+        unreadable=tuple(unreadable[truth] for truth in truths),
+        images=np.stack(seen) if len(seen) == len(kept) else None,
+        examples=tuple(one for one, _ in kept),
+        unsure=np.array([prediction.unsure for _, prediction in kept], np.bool_),
+        models=tuple(name for name, _ in Counter(prediction.model for _, prediction in kept).most_common()),
     )
-
-
-def _unsure(answers: Answers) -> NDArray[np.bool_]:
-    return np.zeros(len(answers.truth), bool) if answers.unsure is None else answers.unsure
-
-
-class _Rows:
-    """Answers as they come in, one image after the other."""
-
-    def __init__(self, truths: tuple[Truth, ...]) -> None:
-        self.truths = truths
-        self.paths: list[str] = []
-        self._kept: list[tuple[str, int, Prediction]] = []
-        self._unreadable = [0] * len(truths)
-
-    def add(self, result: Result, truth: int, name: str) -> bool:
-        """Take a result; tell whether there was an answer."""
-        if result.prediction is None:
-            self._unreadable[truth] += 1
-            return False
-        self._kept.append((name, truth, result.prediction))
-        self.paths.append(result.path)
-        return True
-
-    def answers(self) -> Answers:
-        """Return all of them. Raises DataError if there is none."""
-        if not self._kept:
-            raise DataError(f"none of the {sum(self._unreadable)} images could be read")
-        predictions = [prediction for _, _, prediction in self._kept]
-        seen = [prediction.image for prediction in predictions if prediction.image is not None]
-        return Answers(
-            probabilities=np.stack([prediction.probabilities for prediction in predictions]).reshape(-1, len(LABELS)),
-            truth=np.array([truth for _, truth, _ in self._kept], np.int64),
-            truths=self.truths,
-            unreadable=tuple(self._unreadable),
-            images=np.stack(seen).reshape(-1, IMAGE_SIDE, IMAGE_SIDE) if len(seen) == len(predictions) else None,
-            names=tuple(name for name, _, _ in self._kept),
-            unsure=np.array([prediction.unsure for prediction in predictions], np.bool_),
-            models=tuple(name for name, _ in Counter(one.model for one in predictions).most_common()),
-        )

@@ -254,9 +254,8 @@ def answered_images(
 
 
 def answered_file(classifier: Classifier, path: str, truth: int | None) -> Answered:
-    """Classify an image file as `classify` does, keeping its own pixels. Raises ImageError."""
-    picture = decode(path)
-    prediction = classifier.classify(picture)
+    """Classify an image file, keeping its own pixels. Raises ImageError, which names the file."""
+    prediction, picture = classifier.classify(path), decode(path)
     original, seen = np.asarray(picture), _seen(picture, prediction)
     plain = original.shape == (IMAGE_SIDE, IMAGE_SIDE) and np.array_equal(original, seen)
     return Answered(seen, prediction.probabilities, truth, None if plain else original, name=Path(path).name)
@@ -270,8 +269,7 @@ def shown_picture(answers: Answers, row: int, classifier: Classifier) -> NDArray
     if answers.images is not None:
         image: NDArray[np.uint8] = answers.images[row]
         return image
-    assert answers.read is not None
-    picture = decode(answers.read(row))
+    picture = decode(answers.examples[row].read())
     return _seen(picture, classifier.classify(picture))
 
 
@@ -316,7 +314,7 @@ def mistakes_plot(answers: Answers, count: int, title: str, classifier: Classifi
             axes.set_axis_on()
             show_pixels(axes, pixels)
             axes.set_xlabel(caption(answers, row), fontsize=9)
-            axes.set_title(_fitting(answers.names[row]) if answers.names else f"image {row}", fontsize=8)
+            axes.set_title(_fitting(answers.name(row)), fontsize=8)
 
     return Plot(max(6.0, 2.2 * columns), 2.55 * lines + 0.5, draw)
 

@@ -288,6 +288,7 @@ def _plain(word: str) -> str:
 _NAMES: Final[Mapping[str, tuple[int, ...]]] = {
     **{_plain(name): classes for name, classes in FOLDERS.items()},
     **{_plain(label): (index,) for index, label in enumerate(LABELS)},
+    **{f"{index}{_plain(label)}": (index,) for index, label in enumerate(LABELS)},  # as in 0-t-shirt-top.png
 }
 
 

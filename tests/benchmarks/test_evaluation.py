@@ -14,7 +14,7 @@ from fmnist_bench.evaluate import (
     expected_calibration_error,
     wilson_interval,
 )
-from fmnist_bench.labelled import Answers, Truth, answer_split, forgive
+from fmnist_bench.labelled import Answers, Example, Truth, answer_split, forgive
 from fmnist_edge import Classifier
 from fmnist_edge.errors import DataError
 
@@ -117,15 +117,13 @@ def test_the_calibration_error_is_that_of_training(measured: Evaluation) -> None
 def test_collections_are_told_apart_and_what_shows_no_garment_counts_by_unsure_alone() -> None:
     shirt, shoes, nothing = Truth("Shirt", (6,)), Truth("Sneaker|Ankle boot", (7, 9)), Truth("no garment", ())
     rows = [(0, 6, 1, 0.9), (0, 0, 6, 0.6), (1, 9, 5, 0.9), (1, 7, 5, 0.55), (2, 8, 5, 0.9), (2, 8, 5, 0.5)]
-    result = evaluate(
-        answers(
-            rows,
-            truths=(shirt, shoes, nothing),
-            unsure=np.array([False, True, False, True, False, True]),
-            sources=("shop", "shop", "phone", "phone", "phone", "phone"),
-            kinds=("polo", "polo", "boot", "sneaker", "watch", "watch"),
-        )
+    truths, sources = (shirt, shoes, nothing), ("shop", "shop", "phone", "phone", "phone", "phone")
+    kinds = ("polo", "polo", "boot", "sneaker", "watch", "watch")
+    examples = tuple(
+        Example("", truths[row[0]], "", source, kind) for row, source, kind in zip(rows, sources, kinds, strict=True)
     )
+    unsure = np.array([False, True, False, True, False, True])
+    result = evaluate(answers(rows, truths=truths, unsure=unsure, examples=examples))
     assert result.accuracy == Share.of(np.array([True, False, True, True]))
     assert [group.name for group in result.groups] == ["Shirt", "Sneaker|Ankle boot"]
     shop, phone, everything = result.sources
@@ -136,6 +134,8 @@ def test_collections_are_told_apart_and_what_shows_no_garment_counts_by_unsure_a
 
 
 def test_pictures_without_any_garment_have_no_accuracy() -> None:
-    nothing = answers([(0, 6, 1, 0.9)], truths=(Truth("no garment", ()),), unsure=np.array([True]))
+    truth = Truth("no garment", ())
+    picture = Example("a watch", truth, "watch.png")
+    nothing = answers([(0, 6, 1, 0.9)], truths=(truth,), unsure=np.array([True]), examples=(picture,))
     with pytest.raises(DataError, match="none of the images shows a garment"):
         evaluate(nothing)

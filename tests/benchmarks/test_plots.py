@@ -191,6 +191,15 @@ def test_an_unknown_form_and_contradicting_options_are_wrong_usage(tmp_path: Pat
         assert done.returncode == 2, (arguments, done.stderr)
 
 
+def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("no picture")
+    command = [SCRIPT, "plot", "prediction", str(tmp_path / "notes.png"), "-o", str(tmp_path / "out.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"{tmp_path / 'notes.png'}: not an image" in done.stderr
+    assert not (tmp_path / "out.png").exists()
+
+
 def test_without_matplotlib_one_line_says_what_to_install() -> None:
     program = "import sys; sys.modules['matplotlib'] = None; from fmnist_edge.cli.main import main; main()"
     for arguments in (("plot", "weights"), ("evaluate", "--report", "x")):

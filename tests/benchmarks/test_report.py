@@ -19,7 +19,7 @@ import pytest
 from fmnist_bench.charts import read_training_record
 from fmnist_bench.evaluate import evaluate
 from fmnist_bench.evaluation_report import MISTAKES, Subject, gallery, report_html
-from fmnist_bench.labelled import answer_folder, answer_split, find_labelled_images
+from fmnist_bench.labelled import answer_examples, answer_split, folder_examples
 from fmnist_edge import Classifier
 from fmnist_edge.explain import overlay
 from fmnist_edge.session import inspect_model
@@ -132,7 +132,7 @@ def test_a_mistake_on_a_picture_is_shown_with_its_heat_map_and_named_within_the_
     picture = PIL.Image.new("RGB", (120, 90), "red")
     picture.save(tmp_path / "Coat" / "red.png")
     classifier = Classifier()
-    answers = answer_folder(classifier, tmp_path, find_labelled_images(tmp_path))
+    answers = answer_examples(classifier, folder_examples(tmp_path))
     wrong = replace(answers, probabilities=np.roll(np.eye(10, dtype=np.float32)[4:5], 1, axis=1))
     (mistake,) = gallery(wrong, 3, classifier)
     assert mistake.name == os.path.join("Coat", "red.png")  # noqa: PTH118

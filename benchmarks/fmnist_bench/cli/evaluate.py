@@ -30,7 +30,7 @@ from fmnist_edge.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
     from fmnist_bench.evaluate import Evaluation
-    from fmnist_bench.labelled import Answers
+    from fmnist_bench.labelled import Answers, Example
     from fmnist_edge.batch import Result
     from fmnist_edge.classifier import Classifier
 
@@ -131,7 +131,7 @@ def command(
     page = report / "index.html" if report is not None else None
     check_outputs([output, page], [*request.inputs, training_record], overwrite=overwrite)
     if report is not None:
-        _require_extra()
+        require_plot_extra("evaluate --report", "matplotlib", "jinja2")
     from fmnist_bench.evaluate import evaluate
     from fmnist_bench.evaluation_formats import FORMATTERS
     from fmnist_bench.labelled import parse_group
@@ -149,7 +149,7 @@ def command(
 
 @dataclass(frozen=True)
 class Request:
-    """Which model to ask about which images: what `subject_options` were given."""
+    """Which model to ask about which images: the values of `subject_options`."""
 
     model: Path | None
     images: Path | None
@@ -162,11 +162,11 @@ class Request:
 
     @property
     def inputs(self) -> tuple[Path | None, ...]:
-        """What is read, so that no output may be among it."""
+        """The paths that are read, which no output may be among."""
         return (self.model, self.images, self.data, *self.pictures)
 
     def check(self) -> None:
-        """Refuse options that can have no effect."""
+        """Raise UsageError for an option that would have no effect."""
         if self.images is None and (self.mapping is not None or self.skip):
             raise click.UsageError("--map and --skip name sub-folders of --images DIR, which is not given.")
         if self.images is not None and (self.pictures or self.enlarged):
@@ -179,7 +179,7 @@ class Request:
             raise click.UsageError("Pictures have the parts train and validation, not test.")
 
     def classifier(self) -> Classifier:
-        """Open the model. Raises ModelError, or UsageError for one that does not answer such images."""
+        """Open the model. Raises ModelError, or UsageError for one that doesn't answer such images."""
         from fmnist_edge.classifier import Classifier
         from fmnist_edge.errors import UsageError
 
@@ -190,51 +190,26 @@ class Request:
 
     def answers(self, classifier: Classifier) -> tuple[Answers, str]:
         """Return the model's answers, and a title that says which model saw what."""
-        if self.images is not None:
-            answers, what = self._of_folder(classifier, self.images)
-        elif self.pictures or self.enlarged:
-            answers, what = self._of_pictures(classifier)
-        else:
-            from fmnist_bench.labelled import answer_split
+        from fmnist_bench.labelled import answer_examples, answer_split
 
+        if self.images is None and not self.pictures and not self.enlarged:
             split: Any = self.split or "test"
             answers = answer_split(classifier, split, self.data)
-            what = f"{len(answers.truth):,} {split} images of Fashion-MNIST"
-        return answers, f"{' and '.join(answers.models) or classifier.path.name} on {what}"
+            what = f"{split} images of Fashion-MNIST"
+        else:
+            examples = self._examples()
+            with progress_bar("Classifying", len(examples)) as bar:
+                answers = answer_examples(classifier, examples, lambda results: _watched(results, bar))
+            what = "pictures" if self.images is None else f"images of {self.images}"
+        return answers, f"{' and '.join(answers.models) or classifier.path.name} on {len(answers.truth):,} {what}"
 
-    def _of_folder(self, classifier: Classifier, folder: Path) -> tuple[Answers, str]:
-        from fmnist_bench.labelled import answer_folder, find_labelled_images, parse_map
+    def _examples(self) -> list[Example]:
+        from fmnist_bench.labelled import enlarged_examples, folder_examples, parse_map, picture_examples
 
-        mapping = parse_map(self.mapping) if self.mapping is not None else {}
-        labelled = find_labelled_images(folder, mapping, self.skip)
-        with _progress(len(labelled.paths)) as bar:
-            answers = answer_folder(classifier, folder, labelled, lambda results: _watched(results, bar))
-        return answers, f"{len(answers.truth):,} images of {folder}"
-
-    def _of_pictures(self, classifier: Classifier) -> tuple[Answers, str]:
-        from fmnist_bench.labelled import answer_enlarged, answer_pictures, joined
-        from fmnist_edge.pictures import read_collections
-
-        parts = []
-        if self.pictures:
-            pictures = read_collections(self.pictures, self.split or "validation")
-            with _progress(len(pictures)) as bar:
-                parts.append(answer_pictures(classifier, pictures, lambda results: _watched(results, bar)))
-        if self.enlarged:
-            split: Any = self.split or "test"
-            with _progress(2 * LARGEST_SPLIT[split]) as bar:
-                watch = lambda results: _watched(results, bar)  # noqa: E731
-                parts.append(answer_enlarged(classifier, split, self.data, watch))
-        answers = joined(parts)
-        return answers, f"{len(answers.truth):,} pictures"
-
-
-LARGEST_SPLIT: Final = {"train": 55_000, "validation": 5_000, "test": 10_000}  # images
-
-
-def _progress(total: int) -> Any:
-    """Return a bar for standard error, which shows nothing where no person watches."""
-    return progress_bar("Classifying", total)
+        if self.images is not None:
+            return folder_examples(self.images, parse_map(self.mapping) if self.mapping is not None else {}, self.skip)
+        examples = picture_examples(self.pictures, self.split or "validation") if self.pictures else []
+        return examples + (enlarged_examples(self.split or "test", self.data) if self.enlarged else [])
 
 
 def _watched(results: Iterable[Result], bar: Any) -> Iterator[Result]:
@@ -247,29 +222,31 @@ def _watched(results: Iterable[Result], bar: Any) -> Iterator[Result]:
         yield result
 
 
-def _require_extra() -> None:
+def require_plot_extra(command: str, *modules: str) -> None:
+    """Raise MissingExtraError if one of the modules that the extra [plot] installs is missing."""
     from importlib.util import find_spec
 
     from fmnist_edge.errors import MissingExtraError
 
-    for module in ("matplotlib", "jinja2"):
+    for module in modules:
         if find_spec(module) is None:
-            raise MissingExtraError("evaluate --report", "plot", module)
+            raise MissingExtraError(command, "plot", module)
 
 
 def _write_report(
     folder: Path, classifier: Classifier, record: Path | None, measured: tuple[str, Answers, Evaluation]
 ) -> None:
     from fmnist_bench.charts import read_training_record
-    from fmnist_bench.evaluation_report import Subject, write_report
+    from fmnist_bench.evaluation_report import PAGE, Subject, report_html
+    from fmnist_edge.atomic import write_atomically
     from fmnist_edge.model_info import EMBEDDED_PHOTO_MODEL
     from fmnist_edge.session import inspect_model
 
     history = read_training_record(record) if record is not None else None
     first = next(iter(measured[1].models), classifier.path.name)
     answered = EMBEDDED_PHOTO_MODEL if first == EMBEDDED_PHOTO_MODEL.name != classifier.path.name else classifier.path
-    subject = Subject(*measured, inspect_model(answered), classifier, history)
-    note(f"wrote {write_report(subject, folder)}")
+    write_atomically(folder / PAGE, report_html(Subject(*measured, inspect_model(answered), classifier, history)))
+    note(f"wrote {folder / PAGE}")
 
 
 def _print(text: str, output: Path | None) -> None:

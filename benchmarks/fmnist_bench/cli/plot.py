@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
-from fmnist_bench.cli.evaluate import Request, subject_options
+from fmnist_bench.cli.evaluate import Request, require_plot_extra, subject_options
 from fmnist_edge.cli.options import (
     FILE,
     OUTPUT_FILE,
@@ -20,7 +20,6 @@ from fmnist_edge.cli.options import (
     model_option,
     overwrite_option,
 )
-from fmnist_edge.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from fmnist_bench.labelled import Answers
@@ -54,7 +53,7 @@ def file_options(name: str) -> Callable[[Function], Function]:
         def checked(*, output: Path, overwrite: bool, **given: Any) -> None:
             inputs = [given.get(option) for option in INPUTS]
             check_outputs([output], [*inputs, *given.get("pictures", ())], overwrite=overwrite)
-            _require_extra()
+            require_plot_extra("plot", "matplotlib")
             function(output=output, **given)
 
         dpi = click.IntRange(20, 1200)
@@ -219,13 +218,6 @@ def weights(model: Path | None, output: Path, dpi: int) -> None:
 
     path = model or EMBEDDED_CLASSIFIER
     _save(weights_plot(first_layer(path), path.name), output, dpi)
-
-
-def _require_extra() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("plot", "plot", "matplotlib")
 
 
 def _save(plot: Plot, output: Path, dpi: int) -> None:
