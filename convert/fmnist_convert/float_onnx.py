@@ -71,7 +71,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.ModelProto.FromString(content)
     except Exception as error:  # protobuf's DecodeError, which is untyped
-        raise ModelError(f"{path} is no model that is known here (.keras, .h5, SavedModel, .onnx): {error}") from error
+        raise ModelError(f"{path} is no model that is known here (.keras, .h5, SavedModel, .onnx)") from error
     if not model.graph.node:
         raise ModelError(f"{path} is no model that is known here (.keras, .h5, SavedModel, .onnx)")
     tensors = [tensor for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]

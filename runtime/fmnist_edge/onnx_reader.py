@@ -36,6 +36,10 @@ _TENSOR_SHAPE, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 1, 13, 14
 _DEFAULT_DOMAINS: Final = (b"", b"ai.onnx")
 
 
+_ADVICE: Final = "give the path of an .onnx file made by `fmnist-edge convert`"
+_NOT_ONNX: Final = f"is not an ONNX model, or a damaged one: {_ADVICE}"
+
+
 def validated_content(model: Path) -> bytes:
     """Return the bytes of a model file that may be handed to onnxruntime.
 
@@ -53,8 +57,7 @@ def validate_content(content: bytes, model: Path, advice: str) -> None:
         for fault in _faults(content):
             raise ModelError(f"{model} is not run: {fault}; {advice}")
     except (ValueError, TypeError, AttributeError) as error:  # a field of another wire type than it should have
-        advice = "give the path of an .onnx file made by `fmnist-edge convert`"
-        raise ModelError(f"{model} is not an ONNX model, or a damaged one: {advice}") from error
+        raise ModelError(f"{model} {_NOT_ONNX}") from error
 
 
 def model_bytes(model: Path) -> bytes:
@@ -80,8 +83,10 @@ def _unreadable(model: Path, error: OSError) -> str:
         address = f"{model.parts[0]}//{'/'.join(model.parts[1:])}"
         return f"{address} is an address, not a file: download it first, and name the file"
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        return f"no model at {model}: give the path of an .onnx file made by `fmnist-edge convert`"
+        return f"no model at {model}: {_ADVICE}"
     if isinstance(error, IsADirectoryError):
+        if inside := sorted(model.glob("*.int8.onnx")) or sorted(model.glob("*.onnx")):
+            return f"{model} is a folder, not an .onnx file; name a file in it, such as {inside[0]}"
         return f"{model} is a folder, not an .onnx file; `fmnist-edge convert {model} -o DIR` makes one of a SavedModel"
     return f"cannot read model {model}: {error.strerror}"
 
@@ -97,6 +102,10 @@ _OTHER_KINDS: Final = (
     (f"a Keras (HDF5) file, not ONNX: {_CONVERT}", rb"\x89HDF\r\n\x1a\n"),
     ("a TensorFlow Lite file, not ONNX: convert the Keras model that it was made from", rb".{4}TFL3"),
     ("a Git LFS pointer, not the model: get the model with `git lfs pull`", rb"version https://git-lfs"),
+    (
+        "a network without its weights (to_json): save all of it with `model.save('model.keras')`",
+        rb"\s*\{\s*\"(?:module|class_name)",
+    ),
     ("a picture, not a model: `fmnist-edge classify {model}` names what is in it", rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF"),
 )
 
@@ -197,14 +206,15 @@ def first_layer(model: Path) -> NDArray[np.float64]:
 
     Raises ModelError if the file cannot be read or has no such layer.
     """
+    content = model_bytes(model)
     try:
-        graph = fields_of(fields_of(model.read_bytes())[7][0])
+        graph = fields_of(fields_of(content)[7][0])
         tensors = dict(_tensor(fields_of(raw)) for raw in graph[5])
         nodes = [fields_of(raw) for raw in graph[1]]
         found = [name for name, values in tensors.items() if values is not None and values.shape[:1] == (PIXELS,)]
         scales = [_scale(name, nodes, tensors) for name in found[:1]]
     except _UNREADABLE as error:
-        raise ModelError(f"cannot read the weights of {model}: {error!r}") from error
+        raise ModelError(f"{model} {_NOT_ONNX}") from error
     if not found:
         raise ModelError(f"{model} has no layer of {PIXELS} inputs stored as float32 or int8")
     values = tensors[found[0]]

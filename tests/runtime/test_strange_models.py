@@ -63,6 +63,7 @@ OTHERS = {
     "model.h5": (b"\x89HDF\r\n\x1a\n...", "fmnist-edge convert"),
     "model.tflite": (b"\x1c\0\0\0TFL3...", "TensorFlow Lite"),
     "model.pt": (b"PK\x03\x04" + b"\0" * 26 + b"model/data.pkl", "torch.onnx.export"),
+    "model.json": (b'{"module": "keras", "class_name": "Sequential"}', "model.save"),
     "shirt.png": (b"\x89PNG\r\n\x1a\n...", "classify"),
     "notes.txt": (b"buy milk", "not an ONNX model"),
     "pointer.onnx": (b"version https://git-lfs.github.com/spec/v1\noid sha256:...", "git lfs pull"),
@@ -74,11 +75,15 @@ def test_a_model_of_another_kind_is_named_for_what_it_is(tmp_path: Path, name: s
     content, advice = OTHERS[name]
     (tmp_path / name).write_bytes(content)
     assert advice in refusal(tmp_path / name)
+    with pytest.raises(ModelError, match=advice):
+        first_layer(tmp_path / name)
 
 
 def test_an_address_and_a_folder_are_told_apart_from_a_missing_file(tmp_path: Path) -> None:
     assert "download it first" in refusal(Path("https://example.com/model.onnx"))
     assert "is a folder" in refusal(tmp_path)
+    (tmp_path / "mine.int8.onnx").touch()
+    assert f"such as {tmp_path / 'mine.int8.onnx'}" in refusal(tmp_path)
     assert "no model at" in refusal(tmp_path / "none.onnx")
 
 
