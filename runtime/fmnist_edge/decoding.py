@@ -16,7 +16,7 @@ from typing import IO, Any, Final, cast
 import numpy as np
 import PIL.Image
 
-from fmnist_edge.errors import ImageError
+from fmnist_edge.errors import ImageError, install_hint
 from fmnist_edge.image_files import MAX_PIXELS, check_file, check_size, read_file, read_stream, recognise
 from fmnist_edge.images import ImageSource, picture_array
 from fmnist_edge.model_info import IMAGE_SIDE, LEAST_SIDE
@@ -103,7 +103,7 @@ def _image_file(name: str) -> Any:
 
 def _missing_decoder(name: str) -> ImageError:
     if name == "Heif":
-        return ImageError("not-an-image", "HEIC needs the extra [heic]: python3 -m pip install pillow-heif")
+        return ImageError("not-an-image", f"HEIC needs the extra [heic]: {install_hint('heic')}")
     return ImageError("not-an-image", f"this Pillow cannot decode {name}; convert it to PNG or JPEG")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class MissingExtraError(FmnistEdgeError):
         super().__init__(f"`fmnist-edge {command}` needs {missing}, which is not installed: {install_hint(extra)}")
 
 
+@cache
 def install_hint(extra: str) -> str:
     """Return the command that adds an extra of this package, from where the package itself was installed.
 

@@ -21,7 +21,7 @@ ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | PIL.Image
 """A path, the bytes of an image file, a file opened in binary mode, a PIL image, or an array (see `picture_array`)."""
 
 # The background is light if the mean of the outermost pixels is above this, half of 255. Measured: the largest such
-# mean of the dataset's 60,000 training images is 107.5, so none of them is taken for light.
+# mean of the dataset's 60,000 training images is 107.5.
 LIGHT_BACKGROUND: Final = 127.5
 # Outermost pixels whose levels lie within this range are plain: all background, or a frame. JPEG spreads a frame's
 # levels by up to that. Of 60,000 training images 530 have such a ring, and the mean of the next ring is below 86 in
@@ -29,6 +29,12 @@ LIGHT_BACKGROUND: Final = 127.5
 _PLAIN_RANGE: Final = 32
 # A plain ring that is brighter than the next one by more than this is a frame (largest of the training images: 1.2).
 _FRAME_STEP: Final = 16
+# A frame in the background's own colour cuts the garment off: the next ring is more than this share as bright as the
+# one inside it, which gets some levels more so that dark pictures don't count. Of the training images in a black frame
+# it finds 8 of 10 (accuracy on the 5,000 for validation: 0.8926 instead of 0.8820; 0.9036 without a frame). Of those
+# without a frame it takes 173 of 60,000 for framed, and 4 answers change.
+_CUT_OFF: Final = 0.55
+_CUT_OFF_LEVELS: Final = 5
 # Pixels under a frame become this share of their neighbours inside. Chosen on the training images: their accuracy
 # loses 2.9 points with 0, 4.5 with 1, 1.4 with 0.3 or 0.4 (0.7 on the 5,000 for validation).
 _UNDER_FRAME: Final = 0.4
@@ -53,9 +59,9 @@ def load_image(source: ImageSource) -> NDArray[np.uint8]:
 def fit(picture: PIL.Image.Image) -> NDArray[np.uint8]:
     """Fit a decoded picture (mode L or RGB) to uint8 [28, 28].
 
-    A 28x28 picture keeps its grey levels but for its polarity. Of any other the long side becomes 28 pixels, the shape
-    is kept, and the picture is centred. Its background is then brought to 0: the classifier has seen no other, and one
-    of 15 cost it 5 points of accuracy.
+    A 28x28 picture keeps its grey levels but for its polarity and frame. Of any other the long side becomes 28 pixels,
+    the shape is kept, and the picture is centred. Its background is then brought to 0: the classifier has seen no
+    other, and one of 15 cost it 5 points of accuracy.
     """
     grey = picture.convert("L")
     if grey.size == (IMAGE_SIDE, IMAGE_SIDE):
@@ -66,7 +72,7 @@ def fit(picture: PIL.Image.Image) -> NDArray[np.uint8]:
 def on_dark_background(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return a grey image, uint8 [height, width], with a dark background: negated if its own is light.
 
-    A thin frame around it is taken off.
+    A frame of one pixel around it is taken off.
     """
     ring = _outermost(image.tobytes(), *image.shape)
     if max(ring) - min(ring) <= _PLAIN_RANGE and min(image.shape) >= 5:
@@ -88,7 +94,8 @@ def _without_frame(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if _border(image[1:-1, 1:-1]).mean() > LIGHT_BACKGROUND:
         image = 255 - image
     inside = image[1:-1, 1:-1]
-    if _border(image).mean() - _border(inside).mean() <= _FRAME_STEP:
+    outer, middle, inner = (_border(part).mean() for part in (image, inside, inside[1:-1, 1:-1]))
+    if outer - middle <= _FRAME_STEP and middle - outer <= _CUT_OFF * (inner - outer + _CUT_OFF_LEVELS):
         return image
     mended = (np.pad(inside, 1, mode="edge") * _UNDER_FRAME).astype(np.uint8)
     mended[1:-1, 1:-1] = inside
@@ -122,10 +129,13 @@ def _centred(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return result
 
 
+_CHANNELS: Final = (1, 2, 3, 4)
+
+
 def picture_array(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Return the array of one picture as uint8 [height, width] or [height, width, 2..4].
 
-    Taken are uint8 0..255 or bool (False black, True white): [height, width], or [height, width, channels] with 1
+    Accepts uint8 0..255 or bool (False black, True white): [height, width], or [height, width, channels] with 1
     (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA) channels, or either with a leading dimension of 1.
     Raises ImageError (wrong-array) for anything else.
     """
@@ -136,16 +146,13 @@ def picture_array(array: NDArray[Any]) -> NDArray[np.uint8]:
         pixels = pixels[..., 0]
     is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in _CHANNELS)
     if pixels.dtype != np.uint8 or not is_picture or pixels.size == 0:
-        raise ImageError("wrong-array", f"{_EXPECTED}, got {array.dtype} {list(array.shape)}; {_hint(array)}")
+        expected = "uint8 [height, width] or [height, width, channels], 0..255"
+        raise ImageError("wrong-array", f"expected {expected}, got {array.dtype} {list(array.shape)}; {_hint(array)}")
     return pixels
 
 
-_CHANNELS: Final = (1, 2, 3, 4)
-_EXPECTED: Final = "expected uint8 [height, width] or [height, width, channels], 0..255"
-
-
 def _hint(array: NDArray[Any]) -> str:
-    """Say how to mend an array that is no picture."""
+    """Say how to turn an array into a picture."""
     if array.size == 0:
         return "it holds no pixel"
     if np.issubdtype(array.dtype, np.floating):
@@ -161,13 +168,14 @@ def check_batch(images: object) -> None:
     """Raise ImageError (wrong-array or wrong-type) unless `images` is an array uint8 [n, 28, 28]."""
     if not isinstance(images, np.ndarray):
         raise ImageError("wrong-type", f"expected a numpy array, got {type(images).__name__}")
-    if images.dtype == np.uint8 and images.ndim == 3 and images.shape[1:] == (IMAGE_SIDE, IMAGE_SIDE):
+    side = (IMAGE_SIDE, IMAGE_SIDE)
+    if images.dtype == np.uint8 and images.ndim == 3 and images.shape[1:] == side:
         return
-    if images.ndim == 2 and images.shape == (IMAGE_SIDE, IMAGE_SIDE):
+    if images.shape == side:
         hint = "add a batch dimension: images[None]"
-    elif images.ndim == 4 and images.shape[1:] == (IMAGE_SIDE, IMAGE_SIDE, 1):
+    elif images.ndim == 4 and images.shape[1:] == (*side, 1):
         hint = "drop the channel dimension: images[..., 0]"
-    elif images.dtype != np.uint8 and np.issubdtype(images.dtype, np.floating):
+    elif np.issubdtype(images.dtype, np.floating):
         hint = "pass grey levels 0..255, as (images * 255).astype(numpy.uint8) if yours lie in 0..1; the model scales"
     elif images.dtype != np.uint8:
         hint = "convert with images.astype(numpy.uint8) if the values lie in 0..255"

@@ -45,8 +45,7 @@ same garment."""
 MIN_DECODED_SIDE: Final = 128  # pixels: no picture is reduced below this before the last, filtered resize
 
 # Folder names of the public clothing-dataset-small beside the dataset's own names; its shoes may be any of three.
-FOLDERS: Final[Mapping[str, tuple[int, ...]]] = {
-    "t-shirt": (0,),
+FOLDERS: Final[dict[str, tuple[int, ...]]] = {
     "tshirt": (0,),
     "top": (0,),
     "trousers": (1,),
@@ -272,23 +271,21 @@ def _group(collection: str, path: PurePosixPath, sender: str) -> str:
 
 
 def _classes(word: str) -> tuple[int, ...]:
-    """Return the classes of one name: a number, a label of the dataset in any spelling, or a known folder's name."""
-    plain = _plain(word)
-    if plain.isdecimal() and int(plain) < len(LABELS):
-        return (int(plain),)
-    if plain in _NAMES:
-        return _NAMES[plain]
-    raise ValueError(f"'{word}' names no class: use a number from 0 to 9, one of {', '.join(LABELS)}, or none")
+    """Return the classes of one name: a number, a label of the dataset in any spelling, or a folder's name."""
+    classes = _NAMES.get(_plain(word))
+    if classes is None:
+        raise ValueError(f"'{word}' names no class: use a number from 0 to 9, one of {', '.join(LABELS)}, or none")
+    return classes
 
 
 def _plain(word: str) -> str:
     return re.sub(r"[^a-z0-9]", "", word.lower())
 
 
-_NAMES: Final[Mapping[str, tuple[int, ...]]] = {
-    **{_plain(name): classes for name, classes in FOLDERS.items()},
-    **{_plain(label): (index,) for index, label in enumerate(LABELS)},
-    **{f"{index}{_plain(label)}": (index,) for index, label in enumerate(LABELS)},  # as in 0-t-shirt-top.png
+_NAMES: Final[Mapping[str, tuple[int, ...]]] = FOLDERS | {
+    name: (index,)
+    for index, label in enumerate(LABELS)
+    for name in (_plain(label), str(index), f"{index}{_plain(label)}")  # the last as in 0-t-shirt-top.png
 }
 
 

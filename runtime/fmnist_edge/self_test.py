@@ -7,7 +7,7 @@ import io
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -19,6 +19,7 @@ from fmnist_edge.model_info import (
     EMBEDDED_CLASSIFIER,
     IMAGE_SIDE,
     LABELS,
+    MODELS,
     OUTPUT_NAME,
     PHOTO_NAME,
     SAW_NAME,
@@ -26,6 +27,7 @@ from fmnist_edge.model_info import (
     sha256_of,
     vectors_path,
 )
+from fmnist_edge.onnx_reader import model_bytes
 from fmnist_edge.session import failed_run, kind_of, open_session
 
 
@@ -56,7 +58,7 @@ class PhotoVectors:
     probabilities: NDArray[np.float64]
     """float64 [n, 10]."""
     saws: tuple[NDArray[np.float64], ...] = ()
-    """Where the model saw its answers: float64 [rows, columns] each, 0..1; none if only the answers are compared."""
+    """The class activation maps of the answers: float64 [rows, columns] each, 0..1; none if they aren't compared."""
     saw_tolerance: float = 0.0
     """What any point of these may differ by."""
 
@@ -68,7 +70,6 @@ Vectors = ClassifierVectors | PhotoVectors
 class SelfTest:
     """What the self-test of a model found on this device."""
 
-    unit: ClassVar[str] = "images"
     model: str
     images: int
     """How many vectors were run."""
@@ -80,6 +81,12 @@ class SelfTest:
     """The largest absolute difference of any probability from the expected one."""
     tolerance: float
     """What `max_difference` may be."""
+    batch_equal: bool | None = None
+    """Of a dataset classifier: whether each image gets the same bits alone as in a batch of all."""
+    saw_difference: float | None = None
+    """Of a photo model whose vectors have maps: the largest difference of any point; infinite for other sizes."""
+    saw_tolerance: float | None = None
+    """What `saw_difference` may be."""
 
     @property
     def passed(self) -> bool:
@@ -88,74 +95,52 @@ class SelfTest:
 
     def findings(self) -> list[tuple[bool, str]]:
         """Return each check as (held, what it found)."""
-        return [
+        unit = "photos" if self.batch_equal is None else "images"
+        probability = f"largest difference of a probability {self.max_difference:.2g} (at most {self.tolerance:.0g})"
+        found = [
             (self.same_file, f"{self.model}: SHA-256 {'as' if self.same_file else 'not as'} recorded"),
-            (self.different_labels == 0, f"{self.images} {self.unit}: {self.different_labels} labels differ"),
-            (
-                self.max_difference <= self.tolerance,
-                f"largest difference of a probability {self.max_difference:.2g} (at most {self.tolerance:.0g})",
-            ),
+            (self.different_labels == 0, f"{self.images} {unit}: {self.different_labels} labels differ"),
+            (self.max_difference <= self.tolerance, probability),
         ]
+        if self.batch_equal is not None:
+            equal = "equal" if self.batch_equal else "not equal"
+            found.append((self.batch_equal, f"alone and in a batch: {equal} to the bit"))
+        if self.saw_difference is not None and self.saw_tolerance is not None:
+            figures = f"largest difference {self.saw_difference:.2g} (at most {self.saw_tolerance:.2g})"
+            found.append((self.saw_difference <= self.saw_tolerance, f"maps of what was seen: {figures}"))
+        return found
 
     def as_record(self) -> dict[str, Any]:
-        """Return all fields and the verdict, ready for JSON."""
-        return {**asdict(self), "passed": self.passed}
-
-
-@dataclass(frozen=True)
-class ClassifierSelfTest(SelfTest):
-    """Of a dataset classifier: each image was run alone and all in one batch."""
-
-    batch_equal: bool
-    """Whether each image gets the same bits alone as in the batch."""
-
-    def findings(self) -> list[tuple[bool, str]]:
-        """Return each check, and whether the batch matters."""
-        equal = "equal" if self.batch_equal else "not equal"
-        return [*super().findings(), (self.batch_equal, f"alone and in a batch: {equal} to the bit")]
-
-
-@dataclass(frozen=True)
-class PhotoSelfTest(SelfTest):
-    """Of a photo model: what it saw is compared as well, where the vectors have it."""
-
-    unit: ClassVar[str] = "photos"
-    saw_difference: float | None
-    """The largest difference of any point of a class activation map; infinite if they have other sizes."""
-    saw_tolerance: float
-    """What `saw_difference` may be."""
-
-    def findings(self) -> list[tuple[bool, str]]:
-        """Return each check, and whether the model saw its answers where it should."""
-        if self.saw_difference is None:
-            return super().findings()
-        held = self.saw_difference <= self.saw_tolerance
-        line = f"maps of what was seen: largest difference {self.saw_difference:.2g} (at most {self.saw_tolerance:.2g})"
-        return [*super().findings(), (held, line)]
+        """Return the verdict and all fields that the model's kind has, ready for JSON."""
+        return {key: value for key, value in asdict(self).items() if value is not None} | {"passed": self.passed}
 
 
 def run_self_test(model: Path | None = None) -> SelfTest:
     """Run the vectors beside a model file (the embedded dataset classifier by default).
 
-    Raises ModelError if the model or its vectors are missing or damaged.
+    Raises ModelError if the model or its vectors are missing, damaged, or files of another kind.
     """
     path = model or EMBEDDED_CLASSIFIER
+    if path.parent != MODELS:
+        model_bytes(path)
+        if not vectors_path(path).is_file():
+            raise ModelError(f"{path} has no self-test vectors: `fmnist-edge convert` writes {vectors_path(path).name}")
     return check_model(path, load_vectors(path))
 
 
 def check_model(model: Path, vectors: Vectors) -> SelfTest:
-    """Run vectors from anywhere. Raises ModelError if the model is missing, damaged, or of the other kind."""
+    """Run given vectors. Raises ModelError if the model is missing, damaged, or of the other kind."""
     if isinstance(vectors, PhotoVectors):
         return _test_photo_model(model, vectors)
     return _test_classifier(model, vectors)
 
 
-def _test_classifier(model: Path, vectors: ClassifierVectors) -> ClassifierSelfTest:
+def _test_classifier(model: Path, vectors: ClassifierVectors) -> SelfTest:
     classifier = Classifier(model, route="dataset")
     together = classifier.predict(vectors.images)
     alone = np.concatenate([classifier.predict(image[None]) for image in vectors.images])
     both, expected = np.concatenate([together, alone]), np.concatenate([vectors.probabilities] * 2)
-    return ClassifierSelfTest(
+    return SelfTest(
         model=model.name,
         images=len(vectors.images),
         same_file=sha256_of(model) == vectors.model_sha256,
@@ -166,7 +151,7 @@ def _test_classifier(model: Path, vectors: ClassifierVectors) -> ClassifierSelfT
     )
 
 
-def _test_photo_model(model: Path, vectors: PhotoVectors) -> PhotoSelfTest:
+def _test_photo_model(model: Path, vectors: PhotoVectors) -> SelfTest:
     session = open_session(model)
     if kind_of(session) != "photo":
         raise ModelError(f"{model} is a classifier of 28x28 images, not a photo model")
@@ -175,7 +160,7 @@ def _test_photo_model(model: Path, vectors: PhotoVectors) -> PhotoSelfTest:
     except Exception as error:
         raise failed_run(model, error) from error
     found = np.concatenate([probabilities for probabilities, _ in answers]).astype(np.float64)
-    return PhotoSelfTest(
+    return SelfTest(
         model=model.name,
         images=len(answers),
         same_file=sha256_of(model) == vectors.model_sha256,

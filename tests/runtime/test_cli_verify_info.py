@@ -78,6 +78,26 @@ def test_damaged_vectors_are_one_line_and_exit_code_3(model: Path, content: str)
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "advice"),
+    [
+        (
+            "mine.keras",
+            b"PK\x03\x04" + bytes(60),
+            "is a Keras file, not ONNX: convert it first with `fmnist-edge convert",
+        ),
+        ("none.onnx", None, "no model at"),
+        ("alone.onnx", EMBEDDED_CLASSIFIER.read_bytes(), "`fmnist-edge convert` writes alone.vectors.json"),
+    ],
+)
+def test_verify_says_what_a_model_lacks(tmp_path: Path, name: str, content: bytes | None, advice: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = run("verify", tmp_path / name)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert advice in done.stderr
+
+
 def test_info_states_contract_and_sum_of_the_file() -> None:
     facts = json.loads(run("info", EMBEDDED_CLASSIFIER, "--format", "json").stdout)
     assert facts["sha256"] == hashlib.sha256(EMBEDDED_CLASSIFIER.read_bytes()).hexdigest()
