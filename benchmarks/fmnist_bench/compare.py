@@ -21,7 +21,8 @@ import numpy as np
 
 import fmnist_edge
 from fmnist_bench.backends import Images
-from fmnist_bench.report import COLD, MANY, ONE, PHOTO, PNG, Table, digits, duration
+from fmnist_bench.report import COLD, MANY, ONE, PHOTO, PNG, Table
+from fmnist_bench.text import digits, duration
 from fmnist_bench.timing import environment, start, timed
 from fmnist_bench.workloads import PROGRAMS, photo, picture_file
 from fmnist_edge.errors import GateError, UsageError

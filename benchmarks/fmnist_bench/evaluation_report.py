@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from fmnist_bench.charts import calibration_plot, confusion_plot, curves_plot
 from fmnist_bench.evaluate import Evaluation
 from fmnist_bench.labelled import Answers
 from fmnist_bench.plots import DARK, LIGHT, Plot, rendered, shown_picture, surest_mistakes, weights_plot
+from fmnist_bench.text import rendered as rendered_template
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.errors import ModelError
 from fmnist_edge.model_info import LABELS
@@ -45,15 +45,8 @@ class Subject:
 
 def report_html(subject: Subject) -> str:
     """Return the page. It refers to no other file and holds no script."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = _percent
-    return environment.get_template("evaluation_report.html.jinja").render(
+    return rendered_template(
+        "evaluation_report.html.jinja",
         title=subject.title,
         evaluation=subject.evaluation,
         by_folder=subject.evaluation.by_folder,
@@ -81,10 +74,6 @@ def _figures(subject: Subject) -> dict[str, Figure]:
         alt = "Loss and accuracy of training and validation by epoch"
         figures["curves"] = figure_of(curves_plot(dict(subject.record)), alt)
     return figures
-
-
-def _percent(share: float | None, digits: int = 2) -> str:
-    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%" if share is not None else "-"
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

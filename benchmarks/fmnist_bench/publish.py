@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from fmnist_bench.report import Results, backends_table, digits, markdown, markdown_table, page, read_results
+from fmnist_bench.report import Results, backends_table, markdown, markdown_table, page, read_results
+from fmnist_bench.text import digits, markdown_rows, percent
 from fmnist_edge.atomic import write_atomically
 from fmnist_edge.errors import UsageError
 
@@ -62,17 +63,19 @@ def readme_part(results: Results) -> str:
 
 def photo_table(record: Mapping[str, Any]) -> str:
     """Return the table of collections in the JSON of an evaluation, as Markdown."""
-    from tabulate import tabulate
-
     rows = []
     for one in (source for source in record["sources"] if source["name"] != "all"):
         nothing, name = one["no_garment_unsure"], _COLLECTIONS.get(one["name"], one["name"])
         by_kind = one["mean_of_kinds"] if one["kinds"] > 1 else None
-        unsure = f"{100 * nothing['share']:.1f} % of {nothing['total']:,}" if nothing["total"] else "-"
+        unsure = f"{_percent(nothing['share'])} of {nothing['total']:,}" if nothing["total"] else "-"
         shares = (one["right"]["share"], by_kind, one["answered"]["share"], one["right_of_answered"]["share"])
-        cells = ["-" if share is None else f"{100 * share:.1f} %" for share in shares]
+        cells = map(_percent, shares)
         rows.append([name, f"{one['right']['total']:,}", *cells, unsure])
-    return str(tabulate(rows, _PHOTO_COLUMNS, "pipe", colalign=("left", *["right"] * 6), disable_numparse=True))
+    return markdown_rows(_PHOTO_COLUMNS, rows)
+
+
+def _percent(share: float | None) -> str:
+    return percent(share, 1).replace("\u00a0", " ")
 
 
 def publish_photos(record: Mapping[str, Any], checkout: Path = CHECKOUT) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fmnist_bench.backends import BACKENDS, OURS
+from fmnist_bench.text import aligned, digits, duration, markdown_rows, percent, rate, rendered, size
 from fmnist_edge.errors import UsageError
 
 ONE, PNG, PHOTO, MANY = "one image", "one PNG to its label", "one photo to its label", "10,000 images"
@@ -187,82 +188,25 @@ def _title(key: str) -> str:
 
 def text(shown: Page) -> str:
     """Return the tables as a terminal shows them, in at most 100 columns."""
-    parts = [shown.subtitle, shown.warning, *map(_aligned, shown.tables)]
-    return "\n\n".join(part for part in parts if part).replace("\u00a0", " ") + "\n"
-
-
-def _aligned(table: Table) -> str:
-    rows = [table.columns, *table.rows]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(table.columns))]
-    lines = [[row[0].ljust(widths[0]), *(row[at].rjust(widths[at]) for at in range(1, len(row)))] for row in rows]
-    return "\n".join([table.title, *(f"  {'  '.join(cells)}".rstrip() for cells in lines)])
+    tables = ["\n  ".join([table.title, *aligned([table.columns, *table.rows])]) for table in shown.tables]
+    return "\n\n".join(part for part in (shown.subtitle, shown.warning, *tables) if part).replace("\u00a0", " ") + "\n"
 
 
 def markdown(shown: Page) -> str:
     """Return the Markdown summary. Needs the extra [bench]."""
-    return _rendered("bench.md.jinja", shown)
+    return rendered("bench.md.jinja", page=shown, markdown_table=markdown_table)
 
 
 def html(shown: Page) -> str:
-    """Return one page that needs no other file and holds no script. Needs the extra [bench]."""
-    return _rendered("bench.html.jinja", shown)
+    """Return one page that needs no other file and has no script. Needs the extra [bench]."""
+    return rendered("bench.html.jinja", page=shown, is_ours=is_ours)
 
 
 def markdown_table(table: Table) -> str:
-    """Return the rows of a table as Markdown: numbers to the right, this project's own rows bold."""
-    from tabulate import tabulate
-
-    rows = [[f"**{row[0]}**" if is_ours(row) else row[0], *row[1:]] for row in table.rows]
-    align = ["left", *["right"] * (len(table.columns) - 1)]
-    return str(tabulate(rows, table.columns, tablefmt="pipe", colalign=align, disable_numparse=True))
+    """Return a table as Markdown, this project's own rows bold."""
+    return markdown_rows(table.columns, [[f"**{row[0]}**" if is_ours(row) else row[0], *row[1:]] for row in table.rows])
 
 
 def is_ours(row: Sequence[str]) -> bool:
     """Tell whether a row is this project's among those of other backends."""
     return row[0].startswith("fmnist-edge ")
-
-
-def _rendered(template: str, shown: Page) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=template.endswith(".html.jinja"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"markdown_table": markdown_table, "is_ours": is_ours}
-    return environment.get_template(template).render(page=shown).rstrip() + "\n"
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds as `4.15 µs`, `12.3 ms` or `1.20 s`, with a space that never breaks; a dash for None."""
-    return _scaled(seconds, ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")))
-
-
-def size(count: float | None) -> str:
-    """Return bytes as `108 kB` or `61.2 MB`; a dash for None."""
-    return _scaled(count, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")))
-
-
-def _scaled(value: float | None, units: Sequence[tuple[float, str]]) -> str:
-    if value is None:
-        return "-"
-    scale, unit = next((pair for pair in units if value >= pair[0]), units[-1])
-    return f"{digits(value / scale)}\u00a0{unit}"
-
-
-def rate(per_second: float) -> str:
-    """Return a throughput as `37,000`; a dash for one that is not a number."""
-    return "-" if math.isnan(per_second) else f"{round(per_second, 2 - int(math.log10(per_second))):,.0f}"
-
-
-def percent(share: float | None) -> str:
-    """Return a share as `89.56 %`; a dash for None."""
-    return "-" if share is None else f"{100 * share:.2f}\u00a0%"
-
-
-def digits(value: float) -> str:
-    """Return a number with three significant digits, without an exponent."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
