@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -52,14 +51,14 @@ def calibration_plot(evaluation: Evaluation, title: str) -> Plot:
 
 
 def _draw_reliability(axes: Any, evaluation: Evaluation) -> None:
-    filled = [row for row in evaluation.bins if row.images and row.confidence is not None and row.accuracy is not None]
-    starts, widths = [100 * row.low for row in filled], [100 * (row.high - row.low) for row in filled]
-    accuracies = [100 * row.accuracy for row in filled if row.accuracy is not None]
-    axes.bar(starts, accuracies, widths, align="edge", color=RIGHT, alpha=0.55, edgecolor=RIGHT, label="accuracy")
+    filled = [row for row in evaluation.bins if row.confidence is not None and row.accuracy is not None]
+    accuracies = [100 * (row.accuracy or 0) for row in filled]
+    starts, width = [100 * row.low for row in filled], 100 / len(evaluation.bins)
+    axes.bar(starts, accuracies, width, align="edge", color=RIGHT, alpha=0.55, edgecolor=RIGHT, label="accuracy")
     axes.plot([0, 100], [0, 100], color=OTHER, linestyle="--", label="confidence = accuracy")
-    means = [100 * row.confidence for row in filled if row.confidence is not None]
+    means = [100 * (row.confidence or 0) for row in filled]
     axes.plot(means, accuracies, color=ACCENT, marker="o", markersize=4, label="mean confidence of the bin")
-    axes.set(ylabel="images labelled rightly (%)", title="Accuracy by confidence", xlim=(0, 100), ylim=(0, 100))
+    axes.set(ylabel="correct images (%)", title="Accuracy by confidence", xlim=(0, 100), ylim=(0, 100))
     axes.legend(loc="upper left", fontsize=8)
 
 
@@ -77,63 +76,34 @@ def _draw_coverage(axes: Any, evaluation: Evaluation) -> None:
         label="95 % interval",
     )  # fmt: skip
     axes.plot(kept, [100 * (row.right.share or 0) for row in rows], color=RIGHT, marker="o", label="accuracy")
-    axes.set(xlabel="images kept, the surest first (%)", ylabel="of these, labelled rightly (%)", xlim=(0, 102))
+    axes.set(xlabel="images kept, the most confident first (%)", ylabel="of these, correct (%)", xlim=(0, 102))
     axes.set_title("Accuracy without the unsure")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
 
 
-TRAIN_STYLE: Final = {"color": RIGHT, "linestyle": "-"}
-VALIDATION_STYLE: Final = {"color": ACCENT, "linestyle": "--"}  # the dashes tell them apart without colour
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One line of a plot; x is the epoch, counted from 1."""
-
-    name: str
-    values: tuple[float, ...]
-    style: dict[str, str]
-
-
-def curves_of(record: dict[str, Any], metric: str) -> list[Curve]:
-    """Return the curve of the training batches and, if the recipe kept images for it, that of validation.
-
-    `metric` is "loss" (nats) or "accuracy" (0..1, returned in percent).
-    """
-    scale = 100.0 if metric == "accuracy" else 1.0
-    history = record["history"]
-    named = (("training batches, as augmented", metric, TRAIN_STYLE), ("validation", f"val_{metric}", VALIDATION_STYLE))
-    return [
-        Curve(name, tuple(scale * value for value in history[key]), style)
-        for name, key, style in named
-        if key in history
-    ]
-
-
 def curves_plot(record: dict[str, Any]) -> Plot:
-    """Show a training record's loss and accuracy by epoch."""
+    """Show a training record's loss and accuracy by epoch, of training batches and of validation images if any."""
 
     def draw(figure: Figure) -> None:
         title = f"{record['model']}, recipe {record['recipe']}, seed {record['seed']}"
-        figure.suptitle(f"{title}\naccuracy of the saved network, nothing augmented: {_accuracies(record)}")
+        accuracies = ", ".join(f"{split} {100 * value:.2f} %" for split, value in record["accuracy"].items())
+        figure.suptitle(f"{title}\naccuracy of the saved network, without augmentation: {accuracies}")
         left, right = figure.subplots(1, 2)
-        _draw(left, curves_of(record, "loss"), "Loss", "cross-entropy (nats)")
-        _draw(right, curves_of(record, "accuracy"), "Accuracy", "images labelled rightly (%)")
+        _draw_curves(left, record["history"], "loss", "cross-entropy (nats)", 1)
+        _draw_curves(right, record["history"], "accuracy", "correct images (%)", 100)
 
     return Plot(10, 4.7, draw)
 
 
-def _accuracies(record: dict[str, Any]) -> str:
-    return ", ".join(f"{split} {100 * value:.2f} %" for split, value in record["accuracy"].items())
-
-
-def _draw(axes: Any, curves: list[Curve], title: str, unit: str) -> None:
-    for curve in curves:
-        epochs = range(1, len(curve.values) + 1)
-        marker = "o" if len(curve.values) <= 20 else ""
-        axes.plot(epochs, curve.values, label=curve.name, marker=marker, markersize=4, **curve.style)
-    axes.set(title=title, xlabel="epoch", ylabel=unit)
+def _draw_curves(axes: Any, history: dict[str, list[float]], metric: str, unit: str, scale: float) -> None:
+    training = ("training batches, with augmentation", metric, RIGHT, "-")
+    for name, key, colour, line in (training, ("validation", f"val_{metric}", ACCENT, "--")):
+        if key in history:
+            marker = "o" if len(history[key]) <= 20 else ""
+            epochs, values = range(1, len(history[key]) + 1), [scale * value for value in history[key]]
+            axes.plot(epochs, values, label=name, marker=marker, markersize=4, color=colour, linestyle=line)
+    axes.set(title=metric.capitalize(), xlabel="epoch", ylabel=unit)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend()
@@ -149,5 +119,5 @@ def read_training_record(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is not valid JSON: {error}") from error
     wanted = {"model", "recipe", "seed", "accuracy", "history"}
     if not isinstance(record, dict) or not wanted <= record.keys():
-        raise DataError(f"{path} is no record of a training: `fmnist-edge train` writes one, training.json")
+        raise DataError(f"{path} isn't a training record: `fmnist-edge train` writes one, training.json")
     return record

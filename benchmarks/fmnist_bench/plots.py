@@ -1,4 +1,4 @@
-"""Pictures of the data and of answers: one theme, one way to a file."""
+"""Plots of the data, of answers and of weights: one theme, one way to a file."""
 
 from __future__ import annotations
 
@@ -25,39 +25,43 @@ from fmnist_edge.errors import UsageError
 from fmnist_edge.explain import overlay
 from fmnist_edge.model_info import IMAGE_SIDE, LABELS
 
-FORMS: Final = ("png", "svg", "pdf")
+# By form, the metadata that says who wrote a file, see fmnist_edge.cli.options; without a date, so that the same plot
+# gives the same bytes.
+FORMS: Final[dict[str, dict[str, str | None]]] = {
+    "png": {"Software": "fmnist-edge"},
+    "svg": {"Creator": "fmnist-edge", "Date": None},
+    "pdf": {"Creator": "fmnist-edge", "CreationDate": None},
+}
 DPI: Final = 150  # dots per inch: sharp on a slide, and a figure stays under a few hundred kB
 
-# The tutorial's blue and red; what is wrong is hatched besides.
+# The tutorial's blue and red; wrong answers are hatched as well.
 RIGHT: Final = "#0072B2"
 WRONG: Final = "#C8102E"
-ACCENT: Final = "#D55E00"  # with RIGHT's blue from Okabe & Ito (2008), told apart by all readers
+ACCENT: Final = "#D55E00"  # this and RIGHT are from Okabe & Ito (2008): colour-blind readers can tell them apart
 OTHER: Final = "#8C8C8C"
 WRONG_HATCH: Final = "////"
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of text and ground."""
+    """Colours of text and background."""
 
     ink: str
-    ground: str
+    background: str
 
 
-LIGHT: Final = Theme(ink="#1b1f24", ground="#ffffff")
-DARK: Final = Theme(ink="#e6e8eb", ground="#16191d")
+LIGHT: Final = Theme(ink="#1b1f24", background="#ffffff")
+DARK: Final = Theme(ink="#e6e8eb", background="#16191d")
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture that has not been drawn yet."""
+    """A figure that has not been drawn yet."""
 
-    width: float
-    """Inches."""
-    height: float
-    """Inches."""
+    width: float  # inches
+    height: float  # inches
     draw: Callable[[Figure], None]
-    """Draws it on an empty figure."""
+    """Draws on an empty figure."""
 
 
 def drawn(plot: Plot, theme: Theme = LIGHT) -> Figure:
@@ -70,24 +74,18 @@ def drawn(plot: Plot, theme: Theme = LIGHT) -> Figure:
 
 
 def rendered(plot: Plot, form: str = "png", *, dpi: int = DPI, theme: Theme = LIGHT) -> bytes:
-    """Return the bytes of a picture, one of FORMS; the same plot gives the same bytes."""
-    figure = drawn(plot, theme)
-    buffer = io.BytesIO()
+    """Return a plot as a file, in one of FORMS; the same plot gives the same bytes."""
+    figure, buffer = drawn(plot, theme), io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "fmnist-edge", **_settings(theme)}):
-        stamps = {
-            "png": {"Software": "fmnist-edge"},  # who wrote it: see fmnist_edge.cli.options
-            "svg": {"Creator": "fmnist-edge", "Date": None},
-            "pdf": {"Creator": "fmnist-edge", "CreationDate": None},
-        }
-        figure.savefig(buffer, format=form, dpi=dpi, metadata=stamps[form])
+        figure.savefig(buffer, format=form, dpi=dpi, metadata=FORMS[form])
     return buffer.getvalue()
 
 
 def save(plot: Plot, path: Path, *, dpi: int = DPI) -> None:
-    """Write a picture in the form that the file's ending names. Raises UsageError for another ending; OutputError."""
+    """Write a plot in the form of the file's ending. Raises UsageError for another ending; OutputError."""
     form = path.suffix.lower().lstrip(".")
     if form not in FORMS:
-        raise UsageError(f"cannot tell the form of {path}: end its name in {', '.join('.' + form for form in FORMS)}")
+        raise UsageError(f"cannot tell the form of {path}: end its name in .{', .'.join(FORMS)}")
     write_atomically(path, rendered(plot, form, dpi=dpi))
 
 
@@ -104,17 +102,16 @@ def colour_scale(figure: Any, picture: Any, axes: Any, label: str) -> None:
 
 def _settings(theme: Theme) -> dict[str, Any]:
     inks = dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), theme.ink)
-    grounds = dict.fromkeys(
-        ("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor"), theme.ground
-    )
-    return {**inks, **grounds, "hatch.linewidth": 0.6, "axes.axisbelow": True, "font.size": 10}
+    faces = ("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor")
+    backgrounds = dict.fromkeys(faces, theme.background)
+    return {**inks, **backgrounds, "hatch.linewidth": 0.6, "axes.axisbelow": True, "font.size": 10}
 
 
 def indices_around(labels: NDArray[np.uint8], index: int, count: int, label: int | None = None) -> list[int]:
-    """Return `count` consecutive indices with `index` in their middle, as far as the split reaches.
+    """Return `count` consecutive indices with `index` in their middle, fewer if the split is smaller.
 
-    With `label` (0..9) only images of that label count, and the middle is the first of them from `index` on.
-    Raises UsageError if the index is none of the split, or no such image follows it.
+    With `label` (0..9), only images of that label count, and the middle is the first of them from `index` on.
+    Raises UsageError if the split doesn't have the index, or no such image follows it.
     """
     if not 0 <= index < len(labels):
         raise UsageError(f"there is no image {index}: the split has 0..{len(labels) - 1}")
@@ -164,13 +161,13 @@ class Answered:
     """One image with its answer."""
 
     image: NDArray[np.uint8]
-    """What the network saw: uint8 [28, 28], or a picture with its heat map, uint8 [height, width, 3]."""
+    """Network input, uint8 [28, 28], or a picture with its heat map, uint8 [height, width, 3]."""
     probabilities: NDArray[np.float32]
     """float32 [10]."""
     truth: int | None = None
-    """The right label, 0..9, if it is known."""
+    """The right label, 0..9, if known."""
     original: NDArray[np.uint8] | None = None
-    """Of a photo, its own pixels: uint8 [height, width] or [height, width, 3]."""
+    """The pixels of a photo, uint8 [height, width] or [height, width, 3]; None if `image` shows the same."""
     name: str = ""
 
     @property
@@ -180,7 +177,7 @@ class Answered:
 
     @property
     def caption(self) -> str:
-        """Label, confidence, and the truth where it is another or is known: `Bag 98 % (truth: Bag)`."""
+        """Label, confidence, and the truth if known: `Bag 98.1 % (truth: Bag)`."""
         said = f"{LABELS[self.best]} {100 * float(self.probabilities[self.best]):.1f} %"
         return said if self.truth is None else f"{said} (truth: {LABELS[self.truth]})"
 
@@ -192,7 +189,7 @@ class Answered:
 
 
 def prediction_plot(answered: Answered) -> Plot:
-    """Show one image beside its ten probabilities; a photo with its original first."""
+    """Show one image beside its ten probabilities; for a photo, the original comes first."""
 
     def draw(figure: Figure) -> None:
         figure.suptitle(f"{answered.name}: {answered.caption}" if answered.name else answered.caption)
@@ -262,13 +259,12 @@ def answered_file(classifier: Classifier, path: str, truth: int | None) -> Answe
 
 
 def shown_picture(answers: Answers, row: int, classifier: Classifier) -> NDArray[np.uint8]:
-    """Return what an answer was given for: uint8 [28, 28], or the picture with its heat map, uint8 [height, width, 3].
+    """Return an answered image, uint8 [28, 28], or picture with its heat map, uint8 [height, width, 3].
 
-    Pictures are read and answered once more, since their pixels are not kept. Raises ImageError.
+    Pictures are read and classified again, because their pixels are not kept. Raises ImageError.
     """
     if answers.images is not None:
-        image: NDArray[np.uint8] = answers.images[row]
-        return image
+        return np.asarray(answers.images[row])
     picture = decode(answers.examples[row].read())
     return _seen(picture, classifier.classify(picture))
 
@@ -280,7 +276,7 @@ def _seen(picture: PIL.Image.Image, prediction: Prediction) -> NDArray[np.uint8]
 
 
 MISTAKE_COLUMNS: Final = 5
-LONGEST_TITLE: Final = 34  # characters above a picture of the grid
+LONGEST_TITLE: Final = 27  # characters above a picture of the grid
 
 
 def surest_mistakes(answers: Answers, count: int) -> list[int]:
@@ -290,18 +286,13 @@ def surest_mistakes(answers: Answers, count: int) -> list[int]:
     return [int(row) for row in wrong[order]]
 
 
-def caption(answers: Answers, row: int) -> str:
-    """Return what was said, how surely, and the truth, in two lines."""
-    said = f"{LABELS[answers.predicted[row]]} {100 * answers.confidence[row]:.1f} %"
-    return f"{said}\ntruth: {answers.truths[answers.truth[row]].name}"
-
-
 def mistakes_plot(answers: Answers, count: int, title: str, classifier: Classifier) -> Plot:
-    """Show the most confident errors; pictures with the heat map of what was seen."""
+    """Show the most confident errors, pictures with their heat map."""
     rows = surest_mistakes(answers, count)
     shown = [shown_picture(answers, row, classifier) for row in rows]
     columns = min(MISTAKE_COLUMNS, max(1, len(rows)))
     lines = max(1, math.ceil(len(rows) / columns))
+    predicted, confidence = answers.predicted, answers.confidence
 
     def draw(figure: Figure) -> None:
         figure.suptitle(f"{title}: the {len(rows)} most confident errors" if rows else f"{title}: no errors")
@@ -313,14 +304,13 @@ def mistakes_plot(answers: Answers, count: int, title: str, classifier: Classifi
         for axes, row, pixels in zip(figure.axes, rows, shown, strict=False):
             axes.set_axis_on()
             show_pixels(axes, pixels)
-            axes.set_xlabel(caption(answers, row), fontsize=9)
-            axes.set_title(_fitting(answers.name(row)), fontsize=8)
+            said = f"{LABELS[predicted[row]]} {100 * confidence[row]:.1f} %"
+            axes.set_xlabel(f"{said}\ntruth: {answers.truths[answers.truth[row]].name}", fontsize=9)
+            name = answers.name(row)
+            fits = len(name) <= LONGEST_TITLE
+            axes.set_title(name if fits else f"…{name[1 - LONGEST_TITLE :]}", fontsize=8)
 
     return Plot(max(6.0, 2.2 * columns), 2.55 * lines + 0.5, draw)
-
-
-def _fitting(name: str) -> str:
-    return name if len(name) <= LONGEST_TITLE else f"…{name[1 - LONGEST_TITLE :]}"
 
 
 WEIGHT_COLUMNS: Final = 16
@@ -329,17 +319,15 @@ WEIGHT_COLUMNS: Final = 16
 def relative(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return each unit's weights in percent of the 99 % quantile of their magnitudes.
 
-    A unit may be scaled up and the next layer down without any answer changing (Nagel et al. 2019, which
-    quantization makes use of), so sizes say nothing between units.
+    Scaling a unit up and the next layer down changes no answer (Nagel et al. 2019), so the weights of different units
+    can't be compared.
     """
     large = np.quantile(np.abs(weights), 0.99, axis=(1, 2), keepdims=True)
-    percent: NDArray[np.float64] = 100 * weights / np.where(large > 0, large, 1)
-    return percent
+    return np.asarray(100 * weights / np.where(large > 0, large, 1))
 
 
 def weights_plot(weights: NDArray[np.float64], title: str) -> Plot:
     """Show weights, float64 [units, 28, 28], as a grid; red is positive, blue negative, white zero."""
-    shares = relative(weights)
     rows = -(-len(weights) // WEIGHT_COLUMNS)
 
     def draw(figure: Figure) -> None:
@@ -347,7 +335,7 @@ def weights_plot(weights: NDArray[np.float64], title: str) -> Plot:
         grid = figure.subplots(rows, WEIGHT_COLUMNS, squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
-        for axes, unit in zip(grid.flat, shares, strict=False):
+        for axes, unit in zip(grid.flat, relative(weights), strict=False):
             picture = axes.imshow(unit, cmap="RdBu_r", vmin=-100, vmax=100, interpolation="nearest")
         label = "weight of a pixel (% of the unit's 99 % quantile)\nred raises the unit, blue lowers it"
         figure.colorbar(picture, ax=grid, label=label, shrink=0.8, aspect=40, extend="both")

@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 from matplotlib.colors import to_hex
 
-from fmnist_bench.charts import calibration_plot, confusion_plot, curves_of, curves_plot
+from fmnist_bench.charts import calibration_plot, confusion_plot, curves_plot
 from fmnist_bench.evaluate import evaluate
 from fmnist_bench.labelled import Answers, answer_split
 from fmnist_bench.plots import (
@@ -171,11 +171,11 @@ def test_every_form_can_be_written_and_is_the_same_twice(classifier: Classifier,
     assert content.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[form])
 
 
-def test_dpi_sets_the_pixels_and_the_dark_theme_the_ground(classifier: Classifier) -> None:
+def test_dpi_sets_the_pixels_and_the_dark_theme_the_background(classifier: Classifier) -> None:
     plot = prediction_plot(answered_images(classifier, "test", None, 800, 1)[0])
     with PIL.Image.open(io.BytesIO(rendered(plot, dpi=50, theme=DARK))) as picture:
         assert picture.size == (int(50 * plot.width), int(50 * plot.height))
-        assert "#{:02x}{:02x}{:02x}".format(*picture.convert("RGB").getpixel((0, 0))) == DARK.ground  # type: ignore[misc]
+        assert "#{:02x}{:02x}{:02x}".format(*picture.convert("RGB").getpixel((0, 0))) == DARK.background  # type: ignore[misc]
 
 
 def test_an_unknown_form_and_contradicting_options_are_wrong_usage(tmp_path: Path) -> None:
@@ -222,22 +222,22 @@ RECORD = {
 
 
 def test_curves_are_the_history_in_their_units_and_the_title_tells_them_from_the_saved_network() -> None:
-    assert [curve.values for curve in curves_of(RECORD, "loss")] == [(0.9, 0.5), (0.8, 0.6)]
-    training, validation = curves_of(RECORD, "accuracy")
-    assert training.values == pytest.approx((70, 80))
-    assert validation.values == pytest.approx((75, 78))
-    assert training.style["linestyle"] != validation.style["linestyle"]
     figure = drawn(curves_plot(RECORD))
-    assert "accuracy of the saved network, nothing augmented: train 91.00 %" in figure.get_suptitle()
+    (loss, val_loss), (accuracy, val_accuracy) = (axes.lines for axes in figure.axes)
+    assert [list(curve.get_ydata()) for curve in (loss, val_loss)] == [[0.9, 0.5], [0.8, 0.6]]
+    assert list(accuracy.get_ydata()) == pytest.approx([70, 80])
+    assert list(val_accuracy.get_ydata()) == pytest.approx([75, 78])
+    assert accuracy.get_linestyle() != val_accuracy.get_linestyle()
+    assert "accuracy of the saved network, without augmentation: train 91.00 %" in figure.get_suptitle()
     assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()] == [
-        "training batches, as augmented",
+        "training batches, with augmentation",
         "validation",
     ]
 
 
 def test_a_training_without_validation_has_one_curve() -> None:
     plain = {**RECORD, "history": {"loss": [0.9], "accuracy": [0.7]}}
-    assert len(curves_of(plain, "accuracy")) == 1
+    assert [len(axes.lines) for axes in drawn(curves_plot(plain)).axes] == [1, 1]
 
 
 def test_a_colour_bar_is_as_tall_as_its_picture(test_answers: Answers) -> None:

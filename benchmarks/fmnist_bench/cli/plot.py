@@ -26,17 +26,16 @@ if TYPE_CHECKING:
     from fmnist_bench.plots import Plot
     from fmnist_edge.classifier import Classifier
 
-INPUTS: Final = ("image", "model", "record", "data", "images")  # options and arguments that name what is read
+INPUTS: Final = ("image", "model", "record", "data", "images")  # parameters that name files to read
 TUTORIAL_SAMPLE: Final = 20_000  # the training image that the tutorial shows
+SPLITS: Final = click.Choice(["train", "validation", "test"])
 
-split_option = click.option(
-    "--split",
-    type=click.Choice(["train", "validation", "test"]),
-    default="test",
-    show_default=True,
-    help="Images of the dataset.",
-)
 index_option = click.option("--index", type=click.IntRange(min=0), metavar="N", help="Index of an image in the split.")
+
+
+def split_option(default: str) -> Callable[[Function], Function]:
+    """Add --split with a default."""
+    return click.option("--split", type=SPLITS, default=default, show_default=True, help="Images of the dataset.")
 
 
 def count_option(count: int) -> Callable[[Function], Function]:
@@ -46,7 +45,7 @@ def count_option(count: int) -> Callable[[Function], Function]:
 
 
 def file_options(name: str) -> Callable[[Function], Function]:
-    """Add -o/--output, `name`.png by default, --dpi and --overwrite; no file of the user's is replaced."""
+    """Add -o/--output, `name`.png by default, --dpi and --overwrite, and check them before the command runs."""
 
     def add(function: Function) -> Function:
         @wraps(function)
@@ -56,13 +55,10 @@ def file_options(name: str) -> Callable[[Function], Function]:
             require_plot_extra("plot", "matplotlib")
             function(output=output, **given)
 
-        dpi = click.IntRange(20, 1200)
+        dpi, default = click.IntRange(20, 1200), Path(f"{name}.png")
         click.option("--dpi", type=dpi, default=150, show_default=True, help="Dots per inch.")(checked)
-        path, default = OUTPUT_FILE, Path(f"{name}.png")
-        help_text = "The picture: .png, .svg or .pdf."
-        click.option("-o", "--output", type=path, default=default, show_default=True, metavar="FILE", help=help_text)(
-            checked
-        )
+        where: dict[str, Any] = {"type": OUTPUT_FILE, "default": default, "show_default": True, "metavar": "FILE"}
+        click.option("-o", "--output", help="The plot: .png, .svg or .pdf.", **where)(checked)
         return cast(Function, common_options(overwrite_option(checked)))
 
     return add
@@ -75,13 +71,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option(
-    "--split",
-    type=click.Choice(["train", "validation", "test"]),
-    default="train",
-    show_default=True,
-    help="Images of the dataset.",
-)
+@split_option("train")
 @click.option("--index", type=click.IntRange(min=0), metavar="N", help="The image.  [default: 20000 of train, else 0]")
 @count_option(25)
 @click.option("--label", metavar="LABEL", help="Only images of this label, from the index on.")
@@ -103,7 +93,7 @@ def samples(
 @command.command()
 @click.argument("image", required=False, type=click.Path(readable=False), metavar="[IMAGE]")
 @index_option
-@click.option("--split", type=click.Choice(["train", "validation", "test"]), help="Of the index.  [default: test]")
+@click.option("--split", type=SPLITS, help="Of the index.  [default: test]")
 @click.option("--truth", metavar="LABEL", help="The right label of IMAGE, if you know it.")
 @model_option
 @data_option
@@ -135,7 +125,7 @@ def prediction(
 
 
 @command.command()
-@split_option
+@split_option("test")
 @index_option
 @count_option(15)
 @model_option
@@ -154,47 +144,49 @@ def predictions(
     _save(predictions_plot(answers, title=title), output, dpi)
 
 
-def _evaluating(name: str, help_text: str, draw: Callable[..., Plot], *extra: Callable[[Any], Any]) -> None:
-    """Add a command that draws a figure of a model's answers to labelled images."""
-
-    def run(output: Path, dpi: int, count: int | None = None, **subject: Any) -> None:
-        request = Request(**subject)
-        request.check()
-        classifier = request.classifier()
-        answers, title = request.answers(classifier)
-        given = {} if count is None else {"count": count, "classifier": classifier}
-        _save(draw(answers.garments, title, **given), output, dpi)
-
-    run.__doc__ = help_text
-    function: Any = file_options(name)(subject_options(run))
-    for option in extra:
-        function = option(function)
-    command.command(name)(function)
-
-
-def _confusion(answers: Answers, title: str) -> Plot:
+@command.command()
+@subject_options
+@file_options("confusion")
+def confusion(output: Path, dpi: int, **subject: Any) -> None:
+    """The confusion matrix. It shows which label is taken for which."""
     from fmnist_bench.charts import confusion_plot
     from fmnist_bench.evaluate import evaluate
 
-    return confusion_plot(evaluate(answers), title)
+    _, answers, title = _answered(subject)
+    _save(confusion_plot(evaluate(answers), title), output, dpi)
 
 
-def _calibration(answers: Answers, title: str) -> Plot:
+@command.command()
+@subject_options
+@file_options("calibration")
+def calibration(output: Path, dpi: int, **subject: Any) -> None:
+    """Accuracy by confidence. Also accuracy when the unsure are left out."""
     from fmnist_bench.charts import calibration_plot
     from fmnist_bench.evaluate import evaluate
 
-    return calibration_plot(evaluate(answers), title)
+    _, answers, title = _answered(subject)
+    _save(calibration_plot(evaluate(answers), title), output, dpi)
 
 
-def _mistakes(answers: Answers, title: str, count: int, classifier: Classifier) -> Plot:
+@command.command()
+@count_option(15)
+@subject_options
+@file_options("mistakes")
+def mistakes(output: Path, dpi: int, count: int, **subject: Any) -> None:
+    """The most confident errors."""
     from fmnist_bench.plots import mistakes_plot
 
-    return mistakes_plot(answers, count, title, classifier)
+    classifier, answers, title = _answered(subject)
+    _save(mistakes_plot(answers, count, title, classifier), output, dpi)
 
 
-_evaluating("confusion", "The confusion matrix: which label is taken for which.", _confusion)
-_evaluating("calibration", "Accuracy by confidence. Also accuracy when the unsure are left out.", _calibration)
-_evaluating("mistakes", "The errors that the model is surest of.", _mistakes, count_option(15))
+def _answered(subject: dict[str, Any]) -> tuple[Classifier, Answers, str]:
+    """Return the classifier, its answers to pictures of garments, and a title."""
+    request = Request(**subject)
+    request.check()
+    classifier = request.classifier()
+    answers, title = request.answers(classifier)
+    return classifier, answers.garments, title
 
 
 @command.command()
