@@ -194,7 +194,7 @@ def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_fits_phones_and_desktop_in_light_and_dark(npm: Path, web: Path, camera_file: Path, tmp_path: Path) -> None:
     with served(web) as (url, _):
         looks = drive(npm, "look.mjs", url, PICTURES[-1], camera_file, tmp_path)
-    assert len(looks) == 3 * 2 * 4 == len(list(tmp_path.glob("*.png")))
+    assert len(looks) == 4 * 2 * 4 == len(list(tmp_path.glob("*.png")))
     for name, look in looks.items():
         assert (look["overflow"], look["outside"], look["cut"]) == (0, 0, []), name
         assert look["labelBottom"] < look["visibleBottom"], name

@@ -64,13 +64,17 @@ function measure() {
   const texts = [...document.body.querySelectorAll("*")].filter((element) => hasText(element) && isShown(element));
   const worst = texts.map((element) => [contrast(element), element.textContent.slice(0, 40)]).sort((a, b) => a[0] - b[0])[0];
   document.querySelector("details").open = false;
+  const stage = document.getElementById("stage");
   const buttons = [...document.querySelectorAll("button, select")].filter(isShown);
   const boxes = buttons.map((button) => button.getBoundingClientRect());
   const bottom = (id) => document.getElementById(id).getBoundingClientRect().bottom;
   const row = document.querySelector(".buttons").getBoundingClientRect();
   return {
     overflow: document.documentElement.scrollWidth - innerWidth,
-    cut: buttons.filter((button) => button.scrollWidth > button.clientWidth + 1).map((button) => button.textContent),
+    cut: [
+      ...buttons.filter((button) => button.scrollWidth > button.clientWidth + 1).map((button) => button.textContent),
+      ...(stage.scrollHeight > stage.clientHeight ? [stage.textContent] : []),
+    ],
     outside: boxes.filter(({ left, right }) => left < 0 || right > innerWidth).length,
     labelBottom: bottom("label"),
     barsBottom: bottom("bars"),

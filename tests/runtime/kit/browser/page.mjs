@@ -8,6 +8,7 @@ const touch = { hasTouch: true, isMobile: true };
 
 export const SIZES = {
   narrow: { viewport: { width: 320, height: 640 }, ...touch, deviceScaleFactor: 2 },
+  window: { viewport: { width: 320, height: 640 } },
   phone: { viewport: { width: 360, height: 740 }, ...touch, deviceScaleFactor: 2 },
   desktop: { viewport: { width: 1280, height: 800 } },
 };
