@@ -30,14 +30,10 @@ _LITERT_PART: Final = 250
 class Network:
     """A backend that has loaded its model."""
 
-    run: Callable[[Any], Any]
-    """One prepared image to probabilities [1, 10]."""
-    run_many: Callable[[Any], Any]
-    """Prepared images to probabilities [n, 10]."""
-    prepare: Callable[[Images], Any] = lambda images: images
-    """uint8 [n, 28, 28] to what `run` takes."""
-    classify: Callable[[bytes], str] | None = None
-    """A picture file to its label, where the backend does that itself."""
+    run: Callable[[Any], Any]  # one prepared image to probabilities [1, 10]
+    run_many: Callable[[Any], Any]  # prepared images to probabilities [n, 10]
+    prepare: Callable[[Images], Any] = lambda images: images  # uint8 [n, 28, 28] to what `run` takes
+    classify: Callable[[bytes], str] | None = None  # a picture file to its label, where the backend does that itself
 
     def label(self, file: bytes) -> str:
         """Return the label of a picture file; where a backend cannot read one, Pillow does, as anyone would."""
@@ -154,11 +150,9 @@ class Backend:
     """A way to run the network."""
 
     title: str
-    file: str
-    """Its model among the prepared ones."""
+    file: str  # its model among the prepared ones
     open: Callable[[Path], Network]
-    needs: str = "onnxruntime"
-    """The module that must be installed."""
+    needs: str = "onnxruntime"  # the module that must be installed
 
     def missing(self) -> bool:
         """Tell whether its module is not installed."""

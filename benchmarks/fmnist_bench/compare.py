@@ -43,8 +43,7 @@ FIGURES: Final = (ONE, PNG, PHOTO, MANY, COLD)
 class Side:
     """An installation that is measured."""
 
-    root: Path
-    """Folder that holds the package."""
+    root: Path  # folder that holds the package
 
     def variables(self) -> dict[str, str]:
         """Return the environment of its processes."""

@@ -1,4 +1,4 @@
-"""How good a model's answers are: accuracy, errors by class, calibration, and what `unsure` buys."""
+"""How good a model's answers are: accuracy, errors by class, calibration, and accuracy without the unsure answers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,9 @@ class Share:
 
     count: int
     total: int
-    share: float | None
-    """count / total, 0..1; None for no images."""
-    low: float
-    """Lower end of the 95 % interval, 0..1."""
-    high: float
-    """Upper end of the 95 % interval, 0..1."""
+    share: float | None  # count / total, 0..1; None for no images
+    low: float  # lower end of the 95 % interval, 0..1
+    high: float  # upper end of the 95 % interval, 0..1
 
     @classmethod
     def of(cls, flags: NDArray[np.bool_]) -> Share:
@@ -48,7 +45,7 @@ def wilson_interval(count: int, total: int) -> tuple[float, float]:
     share, z2 = count / total, Z_95**2
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = Z_95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
-    # At 0 and 1 the formula gives exactly 0 and 1, but for rounding.
+    # For 0 and `total` the formula gives exactly 0 and 1, except for rounding.
     return (0.0 if count == 0 else centre - half), (1.0 if count == total else centre + half)
 
 
@@ -63,22 +60,17 @@ class Bin:
     low: float
     high: float
     images: int
-    confidence: float | None
-    """Mean confidence, 0..1; None for no images."""
-    accuracy: float | None
-    """Share that is right, 0..1; None for no images."""
+    confidence: float | None  # mean confidence, 0..1; None for no images
+    accuracy: float | None  # 0..1; None for no images
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What is left when answers below a threshold are called unsure."""
+    """The images that are left when answers below a threshold are called unsure."""
 
-    coverage: float
-    """Share of images at or above the threshold, 0..1."""
-    min_confidence: float
-    """The threshold, as for `classify --min-confidence`, 0..1."""
-    right: Share
-    """Of the images that are left."""
+    coverage: float  # share of images at or above the threshold, 0..1
+    min_confidence: float  # the threshold, as for `classify --min-confidence`, 0..1
+    right: Share  # of the images that are left
 
 
 def calibration_bins(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[Bin, ...]:
@@ -94,20 +86,16 @@ def calibration_bins(confidence: NDArray[np.float64], right: NDArray[np.bool_]) 
 
 def expected_calibration_error(bins: Sequence[Bin]) -> float:
     """Return the mean distance of confidence and accuracy over the images (Guo et al. 2017, eq. 3), 0..1."""
-    gaps = (
-        row.images * abs(row.confidence - row.accuracy)
-        for row in bins
-        if row.confidence is not None and row.accuracy is not None
-    )
-    return sum(gaps) / sum(row.images for row in bins)
+    distances = (row.images * abs((row.confidence or 0) - (row.accuracy or 0)) for row in bins if row.images)
+    return sum(distances) / sum(row.images for row in bins)
 
 
 def coverages(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[Coverage, ...]:
     """Return, for each of COVERAGES, the accuracy of the images with the highest confidence (risk-coverage curve).
 
-    The threshold is the least confidence among the wanted number of images; those that tie with it are kept, as
-    `--min-confidence` would, so the coverage may come out higher. (Geifman and El-Yaniv 2017, "Selective
-    classification for deep neural networks".)
+    The threshold is the lowest confidence among the wanted number of images. Images of equal confidence are kept, as
+    with `--min-confidence`, so the coverage may be higher. (Geifman and El-Yaniv 2017, "Selective classification for
+    deep neural networks".)
     """
     falling = np.sort(confidence)[::-1]
     rows = []
@@ -118,75 +106,61 @@ def coverages(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> tupl
     return tuple(rows)
 
 
-DIGITS: Final = 6  # of a figure in a record
+DIGITS: Final = 6  # decimals in a record
 
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """How a class fares: a label, or several that are taken as one."""
+    """The figures of a class: a label, or several that count as one."""
 
     name: str
-    images: int
-    """Images of this class."""
-    predicted: int
-    """Images of all classes whose best label is of this class."""
-    precision: float | None
-    """Share of `predicted` that is right; None if nothing was predicted so."""
-    recall: float | None
-    """Share of `images` that is right; None if there are none."""
-    f1: float | None
-    """Harmonic mean of both; None where one is."""
+    images: int  # images of this class
+    predicted: int  # images of all classes whose best label is of this class
+    precision: float | None  # share of `predicted` that is correct; None if `predicted` is 0
+    recall: float | None  # share of `images` that is correct; None if there are none
+    f1: float | None  # harmonic mean of both; None if one is
 
 
 @dataclass(frozen=True)
 class GroupFigures:
-    """How one truth fares: a class of the dataset or a folder."""
+    """The figures of one truth: a class of the dataset or a folder."""
 
     name: str
-    accepted: tuple[str, ...]
-    """Names of the labels that count as right, those forgiven among them."""
+    accepted: tuple[str, ...]  # names of the labels that count as correct, including forgiven ones
     right: Share
-    predicted: tuple[int, ...]
-    """How many images got each of the ten labels: a row of the confusion matrix."""
+    predicted: tuple[int, ...]  # how many images got each of the ten labels: a row of the confusion matrix
     unreadable: int = 0
 
 
 @dataclass(frozen=True)
 class SourceFigures:
-    """How one collection of pictures fares, with `unsure` taken into account."""
+    """The figures of one collection of pictures, including `unsure`."""
 
     name: str
-    right: Share
-    """Of the pictures of garments: the best class is right, however unsure."""
-    kinds: int
-    """Kinds of garments in it; 0 where none is known."""
+    right: Share  # of the pictures of garments: the best class is correct, even if unsure
+    kinds: int  # kinds of garments in it; 0 if unknown
     mean_of_kinds: float | None
-    """`right`, as the mean over the kinds, so that each counts alike; None where none is known."""
-    answered: Share
-    """Of the pictures of garments: the answer is not called unsure."""
+    """`right` as the mean over the kinds, which count the same; None if they are unknown."""
+    answered: Share  # of the pictures of garments: the answer is not `unsure`
     right_of_answered: Share
-    no_garment_unsure: Share
-    """Of the pictures without a garment: the answer is called unsure."""
+    no_garment_unsure: Share  # of the pictures without a garment: the answer is `unsure`
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """All figures of a model on some images. Shares are 0..1."""
 
-    accuracy: Share
-    """The best class is right; `unsure` is not left out."""
-    top_2: Share
-    """One of the two best classes is right."""
+    accuracy: Share  # the best class is correct, even if unsure
+    top_2: Share  # one of the two best classes is correct
     expected_calibration_error: float
     classes: tuple[ClassFigures, ...]
     groups: tuple[GroupFigures, ...]
     bins: tuple[Bin, ...]
     coverages: tuple[Coverage, ...]
-    forgiven: tuple[tuple[str, ...], ...] = ()
-    """Labels that were taken as one."""
+    forgiven: tuple[tuple[str, ...], ...] = ()  # labels that count as one
     unreadable: int = 0
     sources: tuple[SourceFigures, ...] = ()
-    """For each collection, then for all, where there are collections or answers called unsure."""
+    """For each collection, then for all of them; () for images of the dataset."""
     labels: tuple[str, ...] = field(default=LABELS)
 
     @property
@@ -207,10 +181,10 @@ class Evaluation:
 
 
 def evaluate(answers: Answers, forgiven: Sequence[Sequence[int]] = ()) -> Evaluation:
-    """Return the figures of answers; labels (0..9) forgiven together are taken as one.
+    """Return the figures of answers; labels (0..9) forgiven together count as one.
 
-    Confidence is always the probability of the single best label. Pictures without a garment count in the figures
-    of their collection alone. Raises DataError if no image shows a garment.
+    Confidence is the probability of the single best label. Pictures without a garment count only in the figures of
+    their collection. Raises DataError if no image shows a garment.
     """
     sources = _sources(answers, forgiven)
     answers = answers.garments

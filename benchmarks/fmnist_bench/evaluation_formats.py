@@ -57,7 +57,7 @@ def _headline(evaluation: Evaluation, title: str) -> str:
         f"top-2 accuracy     {_interval(evaluation.top_2)}",
         f"calibration error  {percent(evaluation.expected_calibration_error):>8}  (expected, {BINS} bins)",
     ]
-    lines += [f"taken as one       {', '.join(group)}" for group in evaluation.forgiven]
+    lines += [f"counted as one     {', '.join(group)}" for group in evaluation.forgiven]
     if evaluation.unreadable:
         lines.append(click.style(f"unreadable         {evaluation.unreadable} images, not counted", fg="red"))
     return "\n".join(lines)
@@ -75,7 +75,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "
 
 
 def _source_table(evaluation: Evaluation) -> str:
-    columns = ("pictures", "garments", "right", "by kind", "answered", "of these right", "no garment: unsure")
+    columns = ("pictures", "garments", "correct", "by kind", "answered", "correct of these", "no garment: unsure")
     rows = [
         (
             printable(one.name)[:MOST_SOURCE],
@@ -111,7 +111,7 @@ def _group_table(evaluation: Evaluation) -> str:
         )
         for group in evaluation.groups
     ]
-    columns = ("folder", "images", "right", "share", "95 % interval", "unreadable", "right labels")
+    columns = ("folder", "images", "correct", "share", "95 % interval", "unreadable", "correct labels")
     return _table(columns, rows, last_left=True)
 
 
@@ -170,7 +170,7 @@ def _rows(evaluation: Evaluation) -> Iterator[tuple[str, str, str, Any]]:
 
 
 def _figures(section: str, name: str, row: dict[str, Any]) -> Iterator[tuple[str, str, str, Any]]:
-    """Yield a line for each value; nested ones as `accuracy`, `accuracy_low` and so on; counts by label not here."""
+    """Yield a line for each value, nested ones as `accuracy`, `accuracy_low` and so on; not the counts by label."""
     for key, value in row.items():
         if isinstance(value, dict):
             yield from ((section, name, f"{key}_{part}".removesuffix("_share"), v) for part, v in value.items())

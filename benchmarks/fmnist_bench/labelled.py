@@ -72,8 +72,7 @@ class Truth:
     """What some images show: a class of the dataset, a folder, or the accepted labels of pictures."""
 
     name: str
-    accepted: tuple[int, ...]
-    """The labels, 0..9, that count as right; () if no garment of the ten is shown."""
+    accepted: tuple[int, ...]  # the labels, 0..9, that count as right; () if no garment of the ten is shown
 
 
 TRUTHS_OF_DATASET: Final = tuple(Truth(label, (index,)) for index, label in enumerate(LABELS))
@@ -83,15 +82,12 @@ TRUTHS_OF_DATASET: Final = tuple(Truth(label, (index,)) for index, label in enum
 class Example:
     """A picture whose truth is known; its pixels are read when needed."""
 
-    name: str
-    """The path within its folder or collection."""
+    name: str  # the path within its folder or collection
     truth: Truth
     content: str | Picture | NDArray[np.uint8]
     """A path, a picture of a collection, or an image of the dataset, uint8 [28, 28], to be enlarged."""
-    source: str = ""
-    """The collection that it belongs to."""
-    kind: str = ""
-    """What it shows, finer than the classes (backpack, handbag); "" if that isn't known."""
+    source: str = ""  # the collection that it belongs to
+    kind: str = ""  # what it shows, finer than the classes (backpack, handbag); "" if that isn't known
 
     def read(self) -> ImageSource:
         """Return the picture. Raises DataError if its collection can't be read."""
@@ -182,21 +178,16 @@ def enlarged_examples(split: SplitName, data: Path | None) -> list[Example]:
 class Answers:
     """A model's answers to images whose labels are known."""
 
-    probabilities: NDArray[np.float32]
-    """float32 [n, 10], each row sums to 1."""
-    truth: NDArray[np.int64]
-    """int64 [n], the index into `truths`."""
+    probabilities: NDArray[np.float32]  # float32 [n, 10], each row sums to 1
+    truth: NDArray[np.int64]  # int64 [n], the index into `truths`
     truths: tuple[Truth, ...] = TRUTHS_OF_DATASET
     unreadable: tuple[int, ...] = ()
     """For each truth, the images that could not be read, which are left out above; () if there are none."""
-    images: NDArray[np.uint8] | None = None
-    """Network input, uint8 [n, 28, 28], if every image was one of that size."""
-    examples: tuple[Example, ...] = ()
-    """The pictures; () for images of the dataset."""
+    images: NDArray[np.uint8] | None = None  # network input, uint8 [n, 28, 28], if every image was one of that size
+    examples: tuple[Example, ...] = ()  # the pictures; () for images of the dataset
     unsure: NDArray[np.bool_] | None = None
     """bool [n], whether the label is `unsure`; None for images of the dataset, which are never unsure."""
-    models: tuple[str, ...] = ()
-    """The file names of the models that answered, the one with the most answers first."""
+    models: tuple[str, ...] = ()  # the file names of the models that answered, the one with the most answers first
 
     @property
     def predicted(self) -> NDArray[np.int64]:

@@ -49,8 +49,7 @@ _PACKAGES: Final = (
 class Prepared:
     """What the backends can be opened with."""
 
-    int8: Path = EMBEDDED_CLASSIFIER
-    """The int8 .onnx file that is measured."""
+    int8: Path = EMBEDDED_CLASSIFIER  # the int8 .onnx file that is measured
     original: Path | None = None
     folder: Path = Path()
 

@@ -60,8 +60,7 @@ class Plot:
 
     width: float  # inches
     height: float  # inches
-    draw: Callable[[Figure], None]
-    """Draws on an empty figure."""
+    draw: Callable[[Figure], None]  # draws on an empty figure
 
 
 def drawn(plot: Plot, theme: Theme = LIGHT) -> Figure:
@@ -160,12 +159,9 @@ def _draw_grid(grid: Any, split: Split, indices: list[int]) -> None:
 class Answered:
     """One image with its answer."""
 
-    image: NDArray[np.uint8]
-    """Network input, uint8 [28, 28], or a picture with its heat map, uint8 [height, width, 3]."""
-    probabilities: NDArray[np.float32]
-    """float32 [10]."""
-    truth: int | None = None
-    """The right label, 0..9, if known."""
+    image: NDArray[np.uint8]  # network input, uint8 [28, 28], or a picture with its heat map, uint8 [height, width, 3]
+    probabilities: NDArray[np.float32]  # float32 [10]
+    truth: int | None = None  # the right label, 0..9, if known
     original: NDArray[np.uint8] | None = None
     """The pixels of a photo, uint8 [height, width] or [height, width, 3]; None if `image` shows the same."""
     name: str = ""

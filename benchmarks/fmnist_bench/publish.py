@@ -24,7 +24,7 @@ _README_ROWS: Final = ("ours-int8", "ours-fp32", "litert-int8", "openvino-int8",
 _WHY: Final = "LiteRT stays ahead for one image in memory: from Python, a call of onnxruntime alone costs 2.1 µs."
 _COLLECTIONS: Final = {"photos": "phone photos", "products.zip": "a shop's catalogue"}
 _PHOTO_COLUMNS: Final = (
-    *("pictures", "garments", "right", "mean of the kinds", "answered", "of these right", "no garment: `unsure`"),
+    *("pictures", "garments", "correct", "mean of the kinds", "answered", "correct of these", "no garment: `unsure`"),
 )
 
 

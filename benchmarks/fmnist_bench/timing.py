@@ -37,8 +37,7 @@ class Turn:
     run: Run
     iterations: int
     rounds: int
-    record: Callable[[float], object]
-    """Takes the seconds of a round, all its iterations together."""
+    record: Callable[[float], object]  # takes the seconds of a round, all its iterations together
 
 
 def calibrate(run: Run, seconds: float, fewest: int) -> tuple[int, int]:
