@@ -1,4 +1,4 @@
-"""Fixtures of the benchmarks: models and pictures, made once; and the rounds in which the backends of a group turn."""
+"""Fixtures of the benchmarks: models and pictures, made once, and rounds in which a group's backends take turns."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("fmnist-edge")
     group.addoption("--original", type=Path, help="the Keras or float ONNX model that --model was made from")
     group.addoption("--model", type=Path, help="the .onnx file to measure, instead of the shipped one")
-    group.addoption("--require-all", action="store_true", help="fail where a backend is not installed")
+    group.addoption("--require-all", action="store_true", help="fail if a backend is not installed")
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +51,7 @@ def pictures(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def model(backend: str, prepared: Prepared, pytestconfig: pytest.Config) -> Path:
-    """The file of the backend; without one the benchmark is skipped, by name."""
+    """The file of the backend; a benchmark without one is skipped, by name."""
     try:
         return prepared.file(backend)
     except LookupError as error:
@@ -72,10 +72,10 @@ def _opened(backend: str, model: Path) -> Network:
 
 @pytest.fixture
 def measure(benchmark: Any, pytestconfig: pytest.Config) -> Measure:
-    """Measure a function by rounds that take turns with those of the other benchmarks of its group.
+    """Measure a function in rounds that take turns with those of its group's other benchmarks.
 
-    The first round is pytest-benchmark's own. The others follow when all of the group are ready, one of each after
-    the other, and go into the same statistics. Their number follows --benchmark-max-time and --benchmark-min-rounds.
+    The first round is pytest-benchmark's own. The others follow when the whole group is ready, and go into the same
+    statistics. Their number depends on --benchmark-max-time and --benchmark-min-rounds.
     """
 
     def taking_turns(run: Run, **extra_info: object) -> None:
@@ -102,5 +102,5 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
-    """Add what the report says besides times."""
+    """Add what the report says in addition to times."""
     output_json["fmnist_edge"] = prepare(config.getoption("--original"), config.getoption("--model")).about(_load)

@@ -1,4 +1,4 @@
-"""The ways to run the network: this project's files, onnxruntime, LiteRT, OpenVINO, numpy, Keras. One thread each."""
+"""Backends: this project's files, onnxruntime, LiteRT, OpenVINO, numpy, Keras. One thread each."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Network:
     run: Callable[[Any], Any]  # one prepared image to probabilities [1, 10]
     run_many: Callable[[Any], Any]  # prepared images to probabilities [n, 10]
     prepare: Callable[[Images], Any] = lambda images: images  # uint8 [n, 28, 28] to what `run` takes
-    classify: Callable[[bytes], str] | None = None  # a picture file to its label, where the backend does that itself
+    classify: Callable[[bytes], str] | None = None  # a picture file to its label, if the backend decodes
 
     def label(self, file: bytes) -> str:
-        """Return the label of a picture file; where a backend cannot read one, Pillow does, as anyone would."""
+        """Return the label of a picture file; Pillow decodes it for a backend that can't."""
         if self.classify:
             return self.classify(file)
         image = np.asarray(PIL.Image.open(io.BytesIO(file)))
@@ -44,13 +44,13 @@ class Network:
 
 
 def _classifier(model: Path) -> Network:
-    """This project's public class."""
+    """Open this project's public class."""
     opened = Classifier(model)
     return Network(opened.predict, opened.predict, classify=lambda file: opened.classify(file).label)
 
 
 def _session(model: Path) -> Network:
-    """An .onnx file in onnxruntime itself, by its Python interface."""
+    """Open an .onnx file in onnxruntime's own Python interface."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -64,7 +64,7 @@ def _session(model: Path) -> Network:
 
 
 def _openvino(model: Path) -> Network:
-    """OpenVINO, which reads the int8 .onnx file and so runs the same integers; buffers are shared, not copied."""
+    """Open OpenVINO, which reads the int8 .onnx file and runs the same integers; buffers are shared, not copied."""
     import openvino
 
     settings = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"}
@@ -77,7 +77,7 @@ def _openvino(model: Path) -> Network:
 
 
 def _litert(model: Path) -> Network:
-    """LiteRT (TensorFlow Lite) with its XNNPACK kernels, opened for one image and for parts of many."""
+    """Open LiteRT (TensorFlow Lite) with XNNPACK kernels, for one image and for parts of many."""
     from ai_edge_litert.interpreter import Interpreter
 
     def opened(size: int) -> tuple[Any, Callable[[Any], Any]]:
@@ -106,7 +106,7 @@ def _scaled(images: Images) -> NDArray[np.float32]:
 
 
 def _numpy(weights: Path) -> Network:
-    """A dense network in plain numpy, float32: what one would write by hand."""
+    """Open a dense network in plain numpy, float32, as one would write it by hand."""
     with np.load(weights) as arrays:
         *hidden, last = [(arrays[f"kernel{at}"], arrays[f"bias{at}"]) for at in range(len(arrays.files) // 2)]
 
@@ -122,14 +122,14 @@ def _numpy(weights: Path) -> Network:
 
 
 def _keras(way: str, model: Path) -> Network:
-    """Keras as the tutorial runs it (`predict`; many in steps of 1,000, as 32 would be slower), called, or traced."""
+    """Open Keras as the tutorial runs it (`predict`; many in steps of 1,000, as 32 is slower), called, or traced."""
     import tensorflow as tf
     from keras.saving import load_model
 
     from fmnist_convert.input_form import InputForm
 
     form = InputForm(**json.loads(model.with_name(FORM).read_bytes()))
-    tf.config.threading.set_intra_op_parallelism_threads(1)  # TensorFlow takes it but once
+    tf.config.threading.set_intra_op_parallelism_threads(1)  # TensorFlow accepts this once
     tf.config.threading.set_inter_op_parallelism_threads(1)
     opened = load_model(model, compile=False)
     if way == "predict":
@@ -150,7 +150,7 @@ class Backend:
     """A way to run the network."""
 
     title: str
-    file: str  # its model among the prepared ones
+    file: str  # its model file, among those of `models.Prepared`
     open: Callable[[Path], Network]
     needs: str = "onnxruntime"  # the module that must be installed
 

@@ -27,38 +27,34 @@ from fmnist_bench.timing import environment, start, timed
 from fmnist_bench.workloads import PROGRAMS, photo, picture_file
 from fmnist_edge.errors import GateError, UsageError
 
-LIMIT: Final = 1.10  # times as long as before: what is beyond it counts as slower ...
+LIMIT: Final = 1.10  # a figure is slower if it takes more than this many times as long ...
 CONFIDENCE: Final = 0.95  # ... with this confidence
-# Pairs of processes, since two processes of the same code differ by some percent (where their memory lies): as few as
-# the first if they tell, as many as the second if noise hides it. Of a pair's many short rounds the least counts, which
-# was the least disturbed. docs/benchmarks.md says how well all this tells.
+# Pairs of processes, because two processes of the same code differ by some percent (where their memory lies): at least
+# the first number, up to the second if noise hides the answer. Of a pair's short rounds the minimum counts, which was
+# disturbed the least. docs/benchmarks.md says how well this works.
 PAIRS: Final = (11, 33)
 ROUNDS: Final = 15
 STARTS: Final = 5
 _ROUND_SECONDS: Final = 0.006
 FIGURES: Final = (ONE, PNG, PHOTO, MANY, COLD)
+Ask = Callable[[str, int], float]
+"""Takes a figure and a number of calls, returns the seconds they took."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """An installation that is measured."""
+    """An installation to measure."""
 
-    root: Path  # folder that holds the package
+    root: Path  # folder with the package
 
     def variables(self) -> dict[str, str]:
         """Return the environment of its processes."""
         return environment() | {"PYTHONPATH": str(self.root)}
 
-    def classify(self, png: Path) -> list[str]:
-        """Return the command that classifies a file."""
-        old = ["-c", "from fmnist_edge.cli.script import run; run()"]
-        way = ["-m", "fmnist_edge"] if (self.root / "fmnist_edge" / "__main__.py").is_file() else old
-        return [sys.executable, *way, "classify", str(png)]
-
 
 @dataclass(frozen=True)
 class Verdict:
-    """A figure of both sides: seconds, the least of the rounds of each pair."""
+    """A figure of both sides: seconds, the minimum of the rounds of each pair."""
 
     title: str
     base: Sequence[float]
@@ -81,16 +77,16 @@ class Verdict:
 
     @property
     def is_open(self) -> bool:
-        """Whether it may be slower or not, as far as these pairs tell."""
+        """Whether these pairs leave it open."""
         return lower_bound([1 / ratio for ratio in self.ratios]) <= 1 / LIMIT and not self.is_slower
 
 
 def lower_bound(ratios: Sequence[float]) -> float:
-    """Return what the median ratio is at least, with CONFIDENCE; 0 if there are too few to tell.
+    """Return the lower bound of the median ratio, with CONFIDENCE; 0 if there are too few to tell.
 
-    The sign test's bound: the k-th smallest of n, k the largest for which fewer than k heads in n tosses of a coin
-    have a chance of at most 1 - CONFIDENCE (Conover, Practical Nonparametric Statistics, section 3.2). It assumes
-    nothing of the noise but that the pairs are independent.
+    The sign test's bound: the k-th smallest of n, with the largest k for which fewer than k heads in n tosses of a
+    coin have a probability of at most 1 - CONFIDENCE (Conover, Practical Nonparametric Statistics, section 3.2). It
+    only assumes that the pairs are independent.
     """
     chance, k = 0.0, 0
     while k < len(ratios) and (chance := chance + math.comb(len(ratios), k) / 2 ** len(ratios)) <= 1 - CONFIDENCE:
@@ -101,7 +97,7 @@ def lower_bound(ratios: Sequence[float]) -> float:
 def compare(revision: str, images: Images, on_step: Callable[[str], None]) -> list[Verdict]:
     """Measure this checkout against a git revision of it.
 
-    Raises UsageError if there is no such revision or checkout; GateError if a process of either fails.
+    Raises UsageError if there is no such revision or checkout; GateError if a process of either side fails.
     """
     with tempfile.TemporaryDirectory(prefix="fmnist-bench-") as scratch:
         base = _lay_out(revision, Path(scratch) / "base")
@@ -142,7 +138,8 @@ def _pair(sides: tuple[Side, Side], figures: Sequence[str], scratch: Path) -> It
     """Measure figures by one process of each side: (figure, seconds before, seconds now)."""
     with ExitStack() as stack:
         asks = [stack.enter_context(_process(side, scratch / "images.npz")) for side in sides]
-        starts = [partial(start, side.classify(scratch / "image.png"), side.variables()) for side in sides]
+        classify = [sys.executable, "-m", "fmnist_edge", "classify", str(scratch / "image.png")]
+        starts = [partial(start, classify, side.variables()) for side in sides]
         for figure in figures:
             if figure == COLD:
                 before, now = _in_turns([partial(timed, run) for run in starts], STARTS)
@@ -153,14 +150,14 @@ def _pair(sides: tuple[Side, Side], figures: Sequence[str], scratch: Path) -> It
                 yield figure, before / calls, now / calls
 
 
-def _calls(ask: Callable[[str, int], float], figure: str) -> int:
-    """Return how many calls take about _ROUND_SECONDS."""
+def _calls(ask: Ask, figure: str) -> int:
+    """Return the number of calls that takes about _ROUND_SECONDS."""
     few = max(1, round(_ROUND_SECONDS / 10 / ask(figure, 1)))
     return max(1, round(_ROUND_SECONDS * few / ask(figure, few)))
 
 
 def _in_turns(runs: Sequence[Callable[[], float]], rounds: int) -> tuple[float, float]:
-    """Return the least of two measurements that take turns, now one and now the other being the first."""
+    """Return the minima of two measurements that take turns, each first in every other round."""
     found: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds):
         for place in (0, 1) if number % 2 else (1, 0):
@@ -169,8 +166,8 @@ def _in_turns(runs: Sequence[Callable[[], float]], rounds: int) -> tuple[float, 
 
 
 @contextmanager
-def _process(side: Side, images: Path) -> Iterator[Callable[[str, int], float]]:
-    """Start a side's process, and give what asks it for the seconds of so many calls of a figure."""
+def _process(side: Side, images: Path) -> Iterator[Ask]:
+    """Start a side's process and yield the function that measures in it. Raises GateError if it ends."""
     command = [sys.executable, str(PROGRAMS / "side.py"), str(images)]
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     process: Any = subprocess.Popen(command, env=side.variables(), text=True, **pipes)
@@ -201,8 +198,8 @@ def table(verdicts: Sequence[Verdict], revision: str) -> Table:
         for one in verdicts
     ]
     note = (
-        "Ratio: the median of paired ratios, which is at least the bound with 95\u00a0% confidence. "
-        f"A bound over {LIMIT:.2f} fails; times alone never decide."
+        "Ratio: the median of the paired ratios; with 95\u00a0% confidence it is at least the bound beside it. "
+        f"A bound over {LIMIT:.2f} fails; times alone never do."
     )
     return Table(f"Against {revision}", ("", "before", "now", "ratio", "at least", ""), rows, note)
 

@@ -1,6 +1,6 @@
-"""The files that the backends run, made from one original, once, in the user's cache.
+"""The model files of the backends, made from one original, once, in the user's cache; and what they were run on.
 
-`python -m fmnist_bench.models ORIGINAL FOLDER` makes them.
+`python -m fmnist_bench.models ORIGINAL FOLDER` makes the files.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from fmnist_convert.original import Original
 
 _REFERENCE: Final = "original.npy"  # the original's probabilities of the test images, float32 [10000, 10]
-_RECORD: Final = "prepared.json"  # written last: a folder that lacks it is made again
+_RECORD: Final = "prepared.json"  # written last: a folder without it is made again
 _COMMITTED: Final = Path(__file__).parents[2] / "train" / "artifacts" / "fmnist-mlp.keras"
 # LiteRT's guide to post-training quantization asks for 100 to 500; these are training images, never test ones.
 _CALIBRATION_IMAGES: Final = 1000
-# Flags that decide how fast these networks run (x86: SDM volume 2; arm64: the kernel's elf_hwcaps).
+# Flags that determine how fast these networks run (x86: SDM volume 2; arm64: the kernel's elf_hwcaps).
 _FLAGS: Final = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm", "sve", "sme")
 _PACKAGES: Final = (
     *("numpy", "onnxruntime", "pillow", "tensorflow", "keras", "onnx", "tf2onnx"),
@@ -47,7 +47,7 @@ _PACKAGES: Final = (
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the backends can be opened with."""
+    """The files to open the backends with."""
 
     int8: Path = EMBEDDED_CLASSIFIER  # the int8 .onnx file that is measured
     original: Path | None = None
@@ -79,7 +79,7 @@ class Prepared:
         return measure_parity(answers, np.load(self.folder / _REFERENCE), load_split("test").labels).figures()
 
     def about(self, load_before: float | None) -> dict[str, Any]:
-        """Return what a report says besides times."""
+        """Return what a report says in addition to times."""
         missing = {}
         for key, backend in BACKENDS.items():
             try:
@@ -92,10 +92,10 @@ class Prepared:
 
 
 def prepare(original: Path | None = None, model: Path | None = None) -> Prepared:
-    """Make the files from `original`, unless the cache has them; `model` is the int8 file that belongs to it.
+    """Make the files from `original`, unless the cache has them; `model` is the int8 file made from it.
 
-    By default the shipped file, and the original of the checkout. Raises ModelError for a file that is not there or
-    cannot be prepared, and for an original that the shipped file was not made from.
+    By default, that is the shipped file and the checkout's original. Raises ModelError for a file that is missing or
+    can't be prepared, and for an original that the shipped file was not made from.
     """
     for path in (original, model):
         if path is not None and not path.exists():
@@ -106,9 +106,7 @@ def prepare(original: Path | None = None, model: Path | None = None) -> Prepared
         return Prepared(model or EMBEDDED_CLASSIFIER)
     made_from = read_side_json(EMBEDDED_CLASSIFIER)["original"]["sha256"]
     if model is None and (original.is_dir() or sha256_of(original) != made_from):
-        raise ModelError(
-            f"{EMBEDDED_CLASSIFIER.name} was not made from {original}: give --model, what was made from it"
-        )
+        raise ModelError(f"{EMBEDDED_CLASSIFIER.name} was not made from {original}: give --model, the file that was")
     folder = _folder(original)
     if not (folder / _RECORD).is_file():
         _make_apart(original, folder)
@@ -116,7 +114,7 @@ def prepare(original: Path | None = None, model: Path | None = None) -> Prepared
 
 
 def _folder(original: Path) -> Path:
-    """Return the folder for an original and what makes its files."""
+    """Return the cache folder for an original and for the versions of what makes its files."""
     files = sorted(original.rglob("*")) if original.is_dir() else [original]
     content = b"".join(file.read_bytes() for file in files if file.is_file())
     key = hashlib.sha256(repr(versions()).encode() + Path(__file__).read_bytes() + content).hexdigest()[:16]
@@ -124,7 +122,7 @@ def _folder(original: Path) -> Path:
 
 
 def _make_apart(original: Path, folder: Path) -> None:
-    """Make the files in a process of its own: TensorFlow takes half a gigabyte and logs to standard error."""
+    """Make the files in a separate process: TensorFlow takes half a gigabyte and logs to standard error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         command = [sys.executable, "-m", "fmnist_bench.models", str(original), f"{scratch}/made"]
@@ -136,7 +134,7 @@ def _make_apart(original: Path, folder: Path) -> None:
 
 
 def make(path: Path, folder: Path) -> None:
-    """Write every backend's file for the original at `path`, and why one cannot be."""
+    """Write every backend's file for the original at `path`, and for those that can't be made, the reason."""
     from fmnist_convert.export import export_fp32
     from fmnist_convert.input_form import with_measured_form
     from fmnist_convert.original import open_original
@@ -163,15 +161,15 @@ def make(path: Path, folder: Path) -> None:
     for name, step in steps.items():
         try:
             step()
-        except Exception as error:  # each converter has its own errors; the other backends do without this file
+        except Exception as error:  # each converter raises errors of its own; the other backends don't need this file
             missing[name] = f"no {name}: {(str(error).strip() or repr(error)).splitlines()[0]}"
     (folder / _RECORD).write_text(json.dumps(missing), encoding="utf-8")
 
 
 def _of_unit_images(original: Original) -> tuple[list[Any], float, float]:
-    """Return a Keras model's layers without its own scaling, and what images in 0..1 are scaled by before them."""
+    """Return a Keras model's layers without its own scaling, and the scale and offset for images in 0..1."""
     if not hasattr(original.model, "layers") or original.form is None or original.form.padding:
-        raise ValueError(f"only a Keras model of 28x28 images has one, not {original.path.name}")
+        raise ValueError(f"{original.path.name} isn't a Keras model of 28x28 images")
     layers = [layer for layer in original.model.layers if type(layer).__name__ != "InputLayer"]
     scale, offset = original.form.scale
     if type(layers[0]).__name__ == "Rescaling":
@@ -196,7 +194,7 @@ def _write_weights(original: Original, target: Path) -> None:
 
 
 def _litert(original: Original, *, int8: bool) -> bytes:
-    """Convert as LiteRT's guide says, on float images in 0..1, so that its int8 form can take uint8 images."""
+    """Convert as LiteRT's guide says, for float images in 0..1, so that the int8 file can take uint8 images."""
     from fmnist_convert.backend import keras, tf
 
     layers, scale, offset = _of_unit_images(original)
@@ -227,12 +225,12 @@ def _calibration() -> Iterator[list[Any]]:
 
 
 def load_average() -> float | None:
-    """Return how many processes wanted a core in the last minute; None where the system does not tell."""
+    """Return the load average of the last minute; None if the system has none."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def machine() -> dict[str, Any]:
-    """Return the CPU's name and what decides its speed, by py-cpuinfo where it is installed."""
+    """Return the CPU's name and what determines its speed, from py-cpuinfo if it is installed."""
     try:
         from cpuinfo import get_cpu_info
 
@@ -248,7 +246,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of what was measured, as far as it is installed."""
+    """Return the versions of Python and of the installed packages that are measured."""
     found = {"python": platform.python_version(), "fmnist-edge": __version__}
     for name in _PACKAGES:
         try:

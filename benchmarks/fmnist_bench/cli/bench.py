@@ -1,4 +1,4 @@
-"""`fmnist-edge bench`: what the models cost on this machine, against the original and against an earlier commit."""
+"""`fmnist-edge bench`: what the models cost on this machine, compared with the original and with an earlier commit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SUITE_NEEDS: Final = ("pytest", "pytest_benchmark", "jinja2", "tabulate")
 @click.option("--runtime-only", is_flag=True, help="Measure what needs the runtime alone, though more is installed.")
 @click.option("--require-all", is_flag=True, help="Fail if a backend is not installed.")
 @click.option("--model", type=FILE, metavar="FILE", help="Your .onnx file, instead of the shipped one.")
-@click.option("--original", type=FILE, metavar="FILE", help="What it was made from: .keras, .h5, float .onnx.")
+@click.option("--original", type=FILE, metavar="FILE", help="The model it was made from: .keras, .h5, float .onnx.")
 @click.option(
     "--against",
     metavar="REVISION|FILE",
@@ -64,8 +64,8 @@ def command(
 ) -> None:
     """Measure speed, memory, size and accuracy.
 
-    With the runtime alone: one image, one PNG, photos, 10,000 images, a folder, cold start. With the extra [bench]:
-    also Keras, LiteRT, OpenVINO and numpy on the same weights, and the conversion. A report is bench.json (in
+    With the runtime alone: one image, one PNG, photos, 10,000 images, a folder, cold start. The extra [bench] adds
+    Keras, LiteRT, OpenVINO and numpy on the same weights, and the conversion. A report is bench.json (in
     pytest-benchmark's form), bench.md and bench.html.
     """
     from fmnist_bench.models import prepare
@@ -102,10 +102,10 @@ def command(
 
 
 def _only_runtime(wanted: bool, needs_suite: bool) -> bool:
-    """Tell whether to measure the runtime alone: by wish, or where the extra is not installed."""
+    """Tell whether to measure the runtime alone: if asked to, or if the extra is not installed."""
     missing = next((module for module in _SUITE_NEEDS if find_spec(module) is None), None)
     if wanted and needs_suite:
-        raise click.UsageError("--runtime-only leaves out what --require-all and --original are about.")
+        raise click.UsageError("--runtime-only leaves out the backends that --require-all and --original are about.")
     if missing and needs_suite:
         raise MissingExtraError("bench", "bench", missing)
     if missing and not wanted:
@@ -137,6 +137,8 @@ def _run_suite(options: Sequence[str], scratch: Path, seconds: float, fewest: in
 
 
 def _compare(revision: str, images: Any, output: Path | None, output_format: str) -> None:
+    if find_spec("fmnist_bench.compare") is None:
+        raise click.UsageError("--against REVISION measures revisions of a git checkout: run it in one.")
     from fmnist_bench.compare import check, compare, table
     from fmnist_bench.report import Page
 
@@ -150,7 +152,7 @@ def _compare(revision: str, images: Any, output: Path | None, output_format: str
 
 
 def _publish(name: str, content: Any, shown: Page, output: Path | None, output_format: str) -> None:
-    """Print the report; write its files, and its Markdown to the summary of a GitHub job, if this is one."""
+    """Print the report and write its files; in a GitHub job, also add its Markdown to the job's summary."""
     from fmnist_bench.report import html, markdown, text
     from fmnist_edge.atomic import write_atomically
 
@@ -172,6 +174,6 @@ def _publish(name: str, content: Any, shown: Page, output: Path | None, output_f
 
 
 def _show(step: str) -> None:
-    """Say on standard error what is being measured, where a person watches it; nothing ends it."""
+    """Show on a terminal what is being measured; an empty step clears the line."""
     if shows_progress():
         click.echo(f"\r\033[K{step[:78]}", nl=False, err=True)
