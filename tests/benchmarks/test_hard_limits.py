@@ -15,9 +15,10 @@ from packaging.requirements import Requirement
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 
 MODEL_BYTES = 110_000
-# The models take 360 kB and the device's own code half of the rest. 650,000 was the aim while training, conversion and
-# benchmarks were small; they travel in the same wheel, and a device needs none of them.
-WHEEL_BYTES = 800_000
+# The models with their vectors take 427 kB, the rest of the runtime about 155. Training, conversion and benchmarks,
+# which a device doesn't need, take 180: leaving them out would need distributions of their own, which an extra can't
+# install from a checkout or a wheel without an index.
+WHEEL_BYTES = 775_000
 NODES = {EMBEDDED_CLASSIFIER: 4, EMBEDDED_PHOTO_MODEL: 45}
 DEPENDENCIES = {"click", "numpy", "onnxruntime", "pillow"}
 THEIR_DEPENDENCIES = {"flatbuffers", "packaging", "protobuf", "coloredlogs", "humanfriendly", "sympy", "mpmath"}
@@ -27,7 +28,7 @@ def test_the_classifier_file_is_at_most_110_kilobytes() -> None:
     assert EMBEDDED_CLASSIFIER.stat().st_size <= MODEL_BYTES
 
 
-def test_the_wheel_is_at_most_800_kilobytes(tmp_path: Path) -> None:
+def test_the_wheel_is_at_most_775_kilobytes(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
