@@ -9,8 +9,10 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from fmnist_edge.cli.options import terminal_columns
+
 REFRESH: Final = 0.2  # seconds between two drawings
-BAR_WIDTH: Final = 24
+BAR_WIDTH: Final = 16
 
 
 class Progress:
@@ -58,7 +60,8 @@ class Steps(Progress):
         with self._lock:
             if self._drawing and self._title:
                 bar = "" if self._count is None else f"  {_bar(*self._count)}"
-                _write(f"\r\x1b[K  {self._title}{bar}  {time.monotonic() - self._began:.1f} s")
+                line = f"  {self._title}{bar}  {time.monotonic() - self._began:.1f} s"
+                _write(f"\r\x1b[K{line[: terminal_columns() - 1]}")  # a longer one would scroll at each drawing
 
     def _end(self) -> None:
         if self._title:

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import PIL.Image
 import pytest
 
+from tests.terminal import drawn, lines_of
+
 SCRIPT = str(Path(sys.executable).with_name("fmnist-edge"))
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.png"))
-
-
-def drawn(*arguments: str | Path, columns: int) -> str:
-    """Run a command whose standard error is a terminal, and its output none; return what the terminal was sent."""
-    ours, terminal = os.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 20, columns, 0, 0))
-    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    subprocess.run(
-        [SCRIPT, *arguments], stdout=subprocess.DEVNULL, stderr=terminal, env=environment, check=False, timeout=60
-    )
-    os.close(terminal)
-    sent = b""
-    try:
-        while piece := os.read(ours, 65536):
-            sent += piece
-    except OSError:  # the other end is closed
-        pass
-    os.close(ours)
-    return sent.decode()
 
 
 @pytest.fixture
@@ -46,20 +26,19 @@ def animation(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("columns", [30, 40, 80])
 def test_a_bar_is_never_wider_than_the_terminal(columns: int) -> None:
-    sent = drawn("classify", *SAMPLES, columns=columns)
-    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", sent))
+    lines = lines_of(drawn(SCRIPT, "classify", *SAMPLES, columns=columns))
     assert any("100%" in line for line in lines)
     assert max(map(len, lines)) <= columns
 
 
 def test_a_note_takes_the_line_of_the_bar(animation: Path) -> None:
-    assert "\r\x1b[Ka.gif: has several frames" in drawn("classify", *SAMPLES, animation, columns=80).replace(
+    assert "\r\x1b[Ka.gif: has several frames" in drawn(SCRIPT, "classify", *SAMPLES, animation, columns=80).replace(
         str(animation), "a.gif"
     )
 
 
 def test_quiet_draws_no_bar() -> None:
-    assert drawn("classify", "-q", *SAMPLES, columns=80) == ""
+    assert drawn(SCRIPT, "classify", "-q", *SAMPLES, columns=80) == ""
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -105,7 +105,7 @@ def progress_bar(label: str, length: int | None, shown: Callable[[Any], str] | N
     `shown` turns what `update` is given into up to 50 characters beside the bar, where the terminal has room for them.
     """
     meta, drawn = click.get_current_context().meta, shows_progress()
-    room = _columns() - _AROUND_A_BAR
+    room = terminal_columns() - _AROUND_A_BAR
     label = label if length is None else label[: max(room - _LEAST_BAR, _LEAST_BAR)]
     room -= len(label)
     figures = shown is not None and room >= _FIGURES + _LEAST_BAR
@@ -126,7 +126,7 @@ def progress_bar(label: str, length: int | None, shown: Callable[[Any], str] | N
             meta[_BAR] = False
 
 
-def _columns() -> int:
+def terminal_columns() -> int:
     """Return the width of the terminal behind standard error: shutil asks standard output, which may be a file."""
     with contextlib.suppress(OSError, ValueError):
         return int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stderr.fileno()).columns)
