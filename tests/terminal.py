@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import struct
 import subprocess
-import termios
 from pathlib import Path
+
+import pytest
 
 
 def drawn(*command: str | Path, columns: int) -> str:
     """Run a command whose standard error is a terminal, and its output none; return what the terminal was sent."""
+    fcntl, termios = (
+        pytest.importorskip(name, reason="Windows has no such terminals") for name in ("fcntl", "termios")
+    )
     ours, terminal = os.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 20, columns, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
