@@ -245,7 +245,7 @@ def _announce_discarded(backup: Backup, output: Path, resume: bool) -> None:
 def _progress(epochs: int) -> Iterator[OnEpoch]:
     """Show a bar on a terminal, else a line now and then; nothing with -q."""
     if shows_progress():
-        with progress_bar("training", epochs, _figures) as bar:
+        with progress_bar("training", epochs, _brief) as bar:
             yield lambda epoch, figures: bar.update(epoch - bar.pos, figures)
     else:
         yield partial(_note_epoch, epochs, max(1, epochs // LINES_A_RUN))
@@ -262,7 +262,7 @@ def _bars() -> Iterator[Show]:
             nonlocal bar, current, shown
             if phase != current:
                 bars.close()
-                bar, current = bars.enter_context(progress_bar(phase, total, _figures)), phase
+                bar, current = bars.enter_context(progress_bar(phase, total, _brief)), phase
             if done < total and time.monotonic() - shown < BAR_SECONDS:
                 return
             shown = time.monotonic()
@@ -280,6 +280,12 @@ def _bars() -> Iterator[Show]:
 def _note_epoch(epochs: int, every: int, epoch: int, figures: Mapping[str, float]) -> None:
     if epoch % every == 0 or epoch == epochs:
         note(f"epoch {epoch}/{epochs}: {_figures(figures)}")
+
+
+def _brief(figures: Mapping[str, float]) -> str:
+    """Return what fits beside a bar."""
+    which = "validation" if "val_accuracy" in figures else "accuracy"
+    return f"loss {figures['loss']:.4f}, {which} {figures.get('val_accuracy', figures['accuracy']):.4f}"
 
 
 def _figures(figures: Mapping[str, float]) -> str:

@@ -29,7 +29,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _META: Final = "fmnist_edge"  # prefix of our keys in click's context-wide dictionary
 _BAR: Final = f"{_META}.bar"  # whether a progress bar is drawn
 # Columns of a progress line: brackets, percentage and time left; the bar; what the figures beside it may take.
-_AROUND_A_BAR, _LEAST_BAR, _WIDEST_BAR, _FIGURES = 21, 6, 36, 50
+_AROUND_A_BAR, _LEAST_BAR, _WIDEST_BAR, _FIGURES = 21, 6, 36, 33
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -102,7 +102,7 @@ def progress_bar(label: str, length: int | None, shown: Callable[[Any], str] | N
     """Give click's bar on standard error to call `update` of; it stays silent where nobody watches.
 
     What `note` says meanwhile takes the bar's line, and the bar goes on below it. Without `length` it only counts.
-    `shown` turns what `update` is given into up to 50 characters beside the bar, where the terminal has room for them.
+    `shown` turns what `update` is given into up to 30 characters beside the bar, where the terminal has room for them.
     """
     meta, drawn = click.get_current_context().meta, shows_progress()
     room = terminal_columns() - _AROUND_A_BAR
