@@ -1,7 +1,7 @@
-"""What each part of the default recipe is worth: leave it out, train again, and look at validation images alone.
+"""What each part of the default recipe is worth: leave it out, train again, and measure on validation images.
 
-`python studies/accuracy.py build/accuracy studies/accuracy-study.md` writes that page; what is measured is kept in
-build/accuracy, so that it can be interrupted and gone on with.
+`python studies/accuracy.py build/accuracy studies/accuracy-study.md` writes that page. Results are kept in
+build/accuracy, so an interrupted study continues where it stopped.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from fmnist_bench.text import markdown_rows
 from fmnist_edge.atomic import write_atomically
 from fmnist_train.backend import use_one_thread
 from fmnist_train.backup import Backup
@@ -43,15 +44,12 @@ VARIANTS: Final[Mapping[str, Recipe]] = MappingProxyType(
         "tutorial, its last 5,000 images kept out": replace(TUTORIAL, validation=True),
     }
 )
-HEADER: Final = (
-    "| recipe | epochs | accuracy | deviation | negative log-likelihood |",
-    "| --- | ---: | ---: | ---: | ---: |",
-)
-ABOVE: Final = """# What the parts of the default recipe are worth
-
+COLUMNS: Final = ("recipe", "epochs", "accuracy", "deviation", "negative log-likelihood")
+TITLE: Final = "# What the parts of the default recipe are worth"
+ABOVE: Final = """\
 Made by `python studies/accuracy.py`. Each row trains seeds {seeds} on the first 55,000 training images and is measured
-in float on the 5,000 validation images; no test image takes part. One standard error of an accuracy, over images, is
-0.4 points, but all rows see the same images, so differences are surer than that."""
+in float on the 5,000 validation images; no test image is used. The standard error of an accuracy, over images, is 0.4
+points, but all rows use the same images, so differences are more precise than that."""
 
 
 def measure(recipe: Recipe, seed: int, data: TrainingData) -> dict[str, float]:
@@ -66,7 +64,7 @@ def measure(recipe: Recipe, seed: int, data: TrainingData) -> dict[str, float]:
 
 
 def kept(recipe: Recipe, seed: int, data: TrainingData, folder: Path) -> dict[str, float]:
-    """Return what `folder` keeps of this recipe and seed, else measure and keep it."""
+    """Return the figures of a recipe and seed, from `folder` if they are there, else measured and put there."""
     identity: dict[str, Any] = {"settings": settings(recipe), "seed": seed, "versions": versions()}
     for file in sorted(folder.glob("*.json")):
         stored = json.loads(file.read_text())
@@ -83,21 +81,18 @@ def study_page(variants: Mapping[str, Recipe], seeds: tuple[int, ...], folder: P
     """Measure every variant with every seed and return the table as a page (Markdown)."""
     use_one_thread()
     data = load_training_data(DEFAULT)
-    rows = [
-        _row(name, recipe, [kept(recipe, seed, data, folder) for seed in seeds]) for name, recipe in variants.items()
-    ]
-    return "\n".join([ABOVE.format(seeds=", ".join(map(str, seeds))), "", *HEADER, *rows]) + "\n"
-
-
-def _row(name: str, recipe: Recipe, figures: list[dict[str, float]]) -> str:
-    accuracies = [one["accuracy"] for one in figures]
-    losses = [one["negative_log_likelihood"] for one in figures]
-    deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
-    return (
-        f"| {name} | {recipe.epochs} | {statistics.mean(accuracies):.4f} | {deviation:.4f} "
-        f"| {statistics.mean(losses):.4f} |"
-    )
+    rows = []
+    for name, recipe in variants.items():
+        figures = [kept(recipe, seed, data, folder) for seed in seeds]
+        accuracies, losses = ([one[key] for one in figures] for key in ("accuracy", "negative_log_likelihood"))
+        shown = (statistics.mean(accuracies), statistics.stdev(accuracies), statistics.mean(losses))
+        rows.append([name, str(recipe.epochs), *(f"{value:.4f}" for value in shown)])
+    above = ABOVE.format(seeds=", ".join(map(str, seeds)))
+    return f"{TITLE}\n\n{above}\n\n{markdown_rows(COLUMNS, rows)}\n"
 
 
 if __name__ == "__main__":
-    write_atomically(Path(sys.argv[2]), study_page(VARIANTS, SEEDS, Path(sys.argv[1])))
+    results, page = Path(sys.argv[1]), Path(sys.argv[2])
+    if page.exists() and not page.read_text(encoding="utf-8").startswith(TITLE):
+        sys.exit(f"{page} was not written by this study: name another file")
+    write_atomically(page, study_page(VARIANTS, SEEDS, results))

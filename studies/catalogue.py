@@ -1,7 +1,7 @@
 """Turn "Fashion Product Images (Small)" into labelled pictures: python studies/catalogue.py SOURCE FOLDER.
 
-SOURCE is what was downloaded: the folder or zip file from Kaggle (styles.csv and images/), or the folder of .parquet
-files from the Hugging Face hub (needs pyarrow). FOLDER gets train/, validation/ and labels.csv, to be named in
+SOURCE is the download: the folder or zip file from Kaggle (styles.csv and images/), or the folder of .parquet files
+from the Hugging Face hub (needs pyarrow). FOLDER, new or empty, gets train/, validation/ and labels.csv; name it in
 $FMNIST_PICTURES. See studies/catalogue.md.
 """
 
@@ -46,7 +46,7 @@ CLASSES: Final[dict[str, str]] = {
     "Laptop Bag": "8",
     "Messenger Bag": "8",
 }
-"""Article types to accepted classes: by what the name says, and by looking where it says two."""
+"""Article types to accepted classes: from their names, and from the pictures where two classes are possible."""
 NO_GARMENT: Final = (
     *("Belts", "Bra", "Briefs", "Caps", "Deodorant", "Earrings", "Lipstick", "Nail Polish", "Perfume and Body Mist"),
     *("Sarees", "Scarves", "Shorts", "Skirts", "Socks", "Sunglasses", "Ties", "Wallets", "Watches"),
@@ -60,13 +60,15 @@ BLOCK: Final = 100
 
 
 def part_of(number: int) -> str | None:
-    """Return the part of a picture by its id: train, validation, or None for one in five blocks that is kept back."""
+    """Return the part of a picture by its id: train, validation, or None for one block in five, which is kept back."""
     block = (number // BLOCK * 2654435761) % 2**32 % 10
     return None if block < 2 else "validation" if block == 2 else "train"
 
 
 def collect(source: Path, folder: Path) -> Counter[str]:
-    """Write the collection and return how many pictures each part got."""
+    """Write the collection and return how many pictures each part got. Exits if the folder has files."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        sys.exit(f"{folder} is not empty: name a new folder")
     taken: Counter[tuple[str, str]] = Counter()
     rows = []
     for number, kind, data in _pictures(source):
@@ -108,7 +110,7 @@ def _pictures(source: Path) -> Iterator[tuple[int, str, bytes]]:
 
 
 def _styles(text: str) -> list[tuple[int, str]]:
-    """Return (id, article type) of each row; some rows have commas in their last column, which no one needs."""
+    """Return (id, article type) of each row. Some rows have commas in the last column, which is not needed."""
     rows = csv.DictReader(io.StringIO(text), restkey="rest")
     return sorted((int(row["id"]), row["articleType"]) for row in rows)
 
