@@ -118,7 +118,7 @@ def read_collection(path: Path, part: Part) -> list[Picture]:
     """Return one part of a single collection (a folder or a zip file), sorted by path. Raises DataError."""
     names = _names(path)
     if LABELS_FILE in names:
-        rows = list(_rows(path, _text(path, LABELS_FILE)))
+        rows = list(_rows(path))
         missing = next((row["path"] for row in rows if row["path"] not in names), None)
         if missing:
             raise DataError(f"{path}: {LABELS_FILE} names {missing}, which is not there")
@@ -238,17 +238,32 @@ def _names(path: Path) -> set[str]:
         return {name for name in archive.namelist() if not name.endswith("/")}
 
 
-def _text(path: Path, name: str) -> str:
-    if path.is_dir():
-        return (path / name).read_text("utf-8-sig")
-    with zipfile.ZipFile(path) as archive:
-        return archive.read(name).decode("utf-8-sig")
+def _text(path: Path) -> str:
+    """Return a .csv file, or the labels.csv of a collection. Raises DataError if it is not UTF-8."""
+    if path.suffix == ".csv":
+        data = path.read_bytes()
+    elif path.is_dir():
+        data = (path / LABELS_FILE).read_bytes()
+    else:
+        with zipfile.ZipFile(path) as archive:
+            data = archive.read(LABELS_FILE)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f'{_labels_of(path)} is not UTF-8: save it as "CSV UTF-8"') from error
 
 
-def _rows(path: Path, text: str) -> Iterator[dict[str, str]]:
-    reader = csv.DictReader(io.StringIO(text))
+def _labels_of(path: Path) -> Path:
+    return path if path.suffix == ".csv" else path / LABELS_FILE
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    """Yield the rows of a .csv file, or of a collection's labels.csv."""
+    reader = csv.DictReader(io.StringIO(_text(path)))
     if not {"path", "labels"} <= set(reader.fieldnames or ()):
-        raise DataError(f"{path}: {LABELS_FILE} needs the columns path and labels")
+        raise DataError(
+            f"{_labels_of(path)}: its first line must name the columns path and labels, with a comma between"
+        )
     yield from reader
 
 
@@ -291,7 +306,7 @@ _NAMES: Final[Mapping[str, tuple[int, ...]]] = FOLDERS | {
 
 def _corrected(pictures: list[Picture], files: Sequence[Path]) -> list[Picture]:
     """Return the pictures with the labels of correction files; their group stays."""
-    other = {row["path"]: row["labels"] for file in files for row in _rows(file, file.read_text("utf-8-sig"))}
+    other = {row["path"]: row["labels"] for file in files for row in _rows(file)}
     return [replace(one, accepted=parse_labels(other[one.name])) if one.name in other else one for one in pictures]
 
 

@@ -100,14 +100,15 @@ def test_a_folder_of_collections_is_all_of_them_and_a_csv_file_corrects_labels(l
 @pytest.mark.parametrize(
     ("name", "text", "named"),
     [
-        ("labels.csv", "path,labels\nmissing.png,3\n", "missing.png"),
-        ("labels.csv", "file,class\na.png,3\n", "columns"),
-        ("labels.csv", "path,labels\nhat/a.png,hat\n", "'hat' names no class"),
+        ("labels.csv", b"path,labels\nmissing.png,3\n", "missing.png"),
+        ("labels.csv", b"path;labels\na.png;3\n", r"labels\.csv: its first line must name the columns"),
+        ("labels.csv", b"path,labels\nh\xfct.png,3\n", r"labels\.csv is not UTF-8"),
+        ("labels.csv", b"path,labels\nhat/a.png,hat\n", "'hat' names no class"),
     ],
 )
-def test_what_is_wrong_with_a_collection_is_one_line(tmp_path: Path, name: str, text: str, named: str) -> None:
+def test_what_is_wrong_with_a_collection_is_one_line(tmp_path: Path, name: str, text: bytes, named: str) -> None:
     lay(tmp_path, "hat/a.png")
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_bytes(text)
     with pytest.raises(DataError, match=named):
         read_collection(tmp_path, "train")
 
