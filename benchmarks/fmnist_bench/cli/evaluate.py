@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +52,7 @@ _SUBJECT_OPTIONS: Final[tuple[Callable[[Callable[..., Any]], Callable[..., Any]]
         "--map",
         "mapping",
         metavar="NAME=LABEL,...",
-        help="Labels of sub-folders that are not named as one; NAME=LABEL|LABEL accepts several, NAME= leaves it out.",
+        help="Labels of sub-folders with other names; NAME=LABEL|LABEL accepts several, NAME= leaves it out.",
     ),
     click.option("--skip", multiple=True, metavar="NAME", help="Leave a sub-folder out; may be repeated."),
     click.option(
@@ -61,7 +60,7 @@ _SUBJECT_OPTIONS: Final[tuple[Callable[[Callable[..., Any]], Callable[..., Any]]
         type=FILE,
         multiple=True,
         metavar="DIR|ZIP",
-        help="Pictures with a labels.csv or folders named by class; may be repeated. Tells what is called unsure too.",
+        help="Pictures with a labels.csv, or in folders named by class; may be repeated. Shows unsure answers too.",
     ),
     click.option("--enlarged", is_flag=True, help="Images of the dataset as pictures of 280x280, in both polarities."),
     click.option(
@@ -74,7 +73,7 @@ _SUBJECT_OPTIONS: Final[tuple[Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def subject_options(function: Function) -> Function:
-    """Add the options that say which model is asked about which images; they arrive as fields of `Request`."""
+    """Add the options for the model and the images, which become the fields of `Request`."""
     for option in reversed(_SUBJECT_OPTIONS):
         option(function)
     return function
@@ -86,7 +85,7 @@ def subject_options(function: Function) -> Function:
     "--forgive",
     multiple=True,
     metavar="LABEL,LABEL,...",
-    help='Take these labels as one, as in "T-shirt/top,Pullover,Shirt"; may be repeated.',
+    help='Count these labels as one, as in "T-shirt/top,Pullover,Shirt"; may be repeated.',
 )
 @format_option(*FORMS, help_text="Form of the output; csv has a line for each figure.")
 @output_file_option
@@ -94,7 +93,7 @@ def subject_options(function: Function) -> Function:
     "--report",
     type=FOLDER,
     metavar="DIR",
-    help="Write a page with figures, mistakes and model card to DIR/index.html as well.",
+    help="Also write a page with plots, mistakes and the model card to DIR/index.html.",
 )
 @click.option(
     "--training-record",
@@ -118,11 +117,11 @@ def command(
 ) -> None:
     """Measure a model on labelled images. Accuracy, errors by class, calibration, accuracy without the unsure.
 
-    The best class counts, however unsure. Images that cannot be read are reported and left out, and the exit code
-    is then 1.
+    The best class counts, even if it is unsure. Images that can't be read are reported and left out; the exit code is
+    then 1.
 
-    With --pictures a table says for each collection how many answers are not called unsure, how many of these are
-    right, and how many pictures without a garment are called unsure.
+    With --pictures, a table says for each collection how many answers are not unsure, how many of these are correct,
+    and how many pictures without a garment are unsure.
     """
     request = Request(**subject)
     request.check()
@@ -135,12 +134,13 @@ def command(
     from fmnist_bench.evaluate import evaluate
     from fmnist_bench.evaluation_formats import FORMATTERS
     from fmnist_bench.labelled import parse_group
+    from fmnist_edge.cli.output import write_rows
 
     forgiven = [parse_group(group) for group in forgive]
     classifier = request.classifier()
     answers, title = request.answers(classifier)
     evaluation = evaluate(answers, forgiven)
-    _print(FORMATTERS[chosen_form(output_format, output, *FORMS)](evaluation, title), output)
+    write_rows([FORMATTERS[chosen_form(output_format, output, *FORMS)](evaluation, title)], output)
     if report is not None:
         _write_report(report, classifier, training_record, (title, answers, evaluation))
     if evaluation.unreadable:
@@ -247,14 +247,3 @@ def _write_report(
     answered = EMBEDDED_PHOTO_MODEL if first == EMBEDDED_PHOTO_MODEL.name != classifier.path.name else classifier.path
     write_atomically(folder / PAGE, report_html(Subject(*measured, inspect_model(answered), classifier, history)))
     note(f"wrote {folder / PAGE}")
-
-
-def _print(text: str, output: Path | None) -> None:
-    if output is None:
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="backslashreplace")  # for terminals that know less than Unicode
-        click.echo(text, nl=False)
-        return
-    from fmnist_edge.atomic import write_atomically
-
-    write_atomically(output, click.unstyle(text))

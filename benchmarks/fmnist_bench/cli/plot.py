@@ -94,7 +94,7 @@ def samples(
 @click.argument("image", required=False, type=click.Path(readable=False), metavar="[IMAGE]")
 @index_option
 @click.option("--split", type=SPLITS, help="Of the index.  [default: test]")
-@click.option("--truth", metavar="LABEL", help="The right label of IMAGE, if you know it.")
+@click.option("--truth", metavar="LABEL", help="The correct label of IMAGE, if you know it.")
 @model_option
 @data_option
 @file_options("prediction")
@@ -102,9 +102,9 @@ def prediction(
     image: str | None, index: int | None, split: Any, truth: str | None, model: Path | None, data: Path | None,
     output: Path, dpi: int,
 ) -> None:  # fmt: skip
-    """One image beside its ten probabilities. The right label is blue, a wrong answer red.
+    """One image beside its ten probabilities. The correct label is blue, a wrong answer red.
 
-    Of a photo the original comes first, then what the network saw.
+    For a photo, the original comes first, then its heat map.
     """
     if (image is None) == (index is None):
         raise click.UsageError("Give either IMAGE or --index N.")

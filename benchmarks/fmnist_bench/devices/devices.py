@@ -1,4 +1,4 @@
-"""The devices of the matrix, each with the ways to have it on this machine. Nothing is installed twice."""
+"""The devices of the matrix, each with the methods to run it on this machine. Nothing is installed twice."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ ARM_CPUS: Final = {
 
 
 class NotAvailableError(Exception):
-    """This machine does not have a device; the message says why and what would help."""
+    """This machine can't run a device; the message says why and what would help."""
 
 
 @dataclass(frozen=True)
 class Command:
     """How to run the workload on a device."""
 
-    line: tuple[str, ...]  # with the workload's arguments behind it
-    how: str  # for the table: what stands for the device
+    line: tuple[str, ...]  # the workload's arguments are appended
+    how: str  # for the table: how the device is emulated, or that it isn't
     environment: Mapping[str, str] = field(default_factory=dict)
-    slow: bool = False  # emulated: fewer images, and no time worth telling
+    slow: bool = False  # emulated: fewer images, and its times say nothing
 
 
 Method = Callable[[], Command]
@@ -56,9 +56,11 @@ class Device:
 
     name: str
     examples: str  # hardware or software of this kind
-    methods: tuple[Method, ...]  # ways to have it, the best first
-    features: Mapping[str, bool] = field(default_factory=dict)  # of the CPU: what a library must see there, or not
-    fault: str | None = None  # a faulty model whose wrong answers this device must show
+    methods: tuple[Method, ...]  # the best first
+    features: Mapping[str, bool] = field(
+        default_factory=dict
+    )  # of the CPU: which a library must see, and which it must not
+    fault: str | None = None  # a planted fault that must give wrong answers on this device
     photo: bool = True  # whether it can run the photo model, which needs opset 18
     floats: bool = False  # whether it computes the classifier in float: equal labels, close probabilities
     quick: bool = False  # whether `make devices-quick` runs it
@@ -71,7 +73,7 @@ def native() -> Command:
 
 
 def masked(level: str, needs: str) -> Command:
-    """Hide the newer instructions from CPUID: the CPU is real and fast, the libraries choose their older kernels."""
+    """Hide the newer instructions from CPUID: at full speed, the libraries choose their older kernels."""
     if missing := {"cpuid_fault", needs} - set(cpu_fact("flags").split()):
         raise NotAvailableError(f"this CPU has no {' and no '.join(sorted(missing))} (see /proc/cpuinfo)")
     library = TOOLS / "cpuid_mask.so"
@@ -128,7 +130,7 @@ def _install_arm_wheels(site: Path) -> None:
 
 
 def old_runtime(release: str, pythons: tuple[str, ...]) -> Command:
-    """Run a release of onnxruntime on the first of these Pythons ("3.10", ...) that this machine has."""
+    """Run a release of onnxruntime on the first of these Python versions ("3.10", ...) that this machine has."""
     interpreter = next((found for name in pythons if (found := find_python(name))), None)
     if interpreter is None:
         raise NotAvailableError(f"needs a Python {pythons[-1]} to {pythons[0]} on the path or in pyenv's versions")
@@ -163,7 +165,7 @@ def javascript(package: str, wanted: str, how: str, *, chromium: bool = False) -
 
 
 def program(name: str, *packages: str) -> str:
-    """Return the path of a program, after installing Debian packages for it if it is not there."""
+    """Return the path of a program, after installing its Debian packages if it is missing."""
     if not shutil.which(name):
         run(["apt-get", "update", "-qq"])
         run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages])
@@ -171,7 +173,7 @@ def program(name: str, *packages: str) -> str:
 
 
 def once(folder: Path, install: Callable[[Path], None]) -> Path:
-    """Return a folder that `install` has filled, now or before."""
+    """Return a folder that `install` fills, unless it already has."""
     done = folder / ".installed"
     if not done.exists():
         sys.stderr.write(f"  installing {folder.relative_to(TOOLS)}\n")
@@ -182,7 +184,7 @@ def once(folder: Path, install: Callable[[Path], None]) -> Path:
 
 
 def run(command: Sequence[str], folder: Path | None = None) -> None:
-    """Run an install step. Raises NotAvailableError with its last words if it fails."""
+    """Run an install step. Raises NotAvailableError with its last line if it fails."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     try:
         subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
@@ -192,12 +194,12 @@ def run(command: Sequence[str], folder: Path | None = None) -> None:
 
 
 def last_line(text: str) -> str:
-    """Return the last line that says something."""
+    """Return the last line that isn't blank."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no message")
 
 
 def cpu_fact(name: str) -> str:
-    """Return what Linux tells of this CPU, its "model name" or its "flags"; nothing elsewhere."""
+    """Return an entry of /proc/cpuinfo, such as "model name" or "flags"; "" on other systems."""
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     found = re.search(rf"^{name}\s*: (.*)$", text, re.MULTILINE)
     return found[1] if found else ""
