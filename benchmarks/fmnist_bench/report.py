@@ -1,4 +1,4 @@
-"""From pytest-benchmark's JSON to what people read: text for a terminal, Markdown, and one HTML page."""
+"""The report of a run, from pytest-benchmark's JSON: text for a terminal, Markdown, and one HTML page."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _GOALS: Final = (
     ("one image: times faster than model(x)", (ONE, "keras-call"), (ONE, OURS), 100.0),
     ("one image: times faster than model.predict", (ONE, "keras-predict"), (ONE, OURS), 1000.0),
     ("one image: times faster than LiteRT int8", (ONE, "litert-int8"), (ONE, OURS), 1.0),
-    ("one image: speed in that of session.run", (ONE, "onnxruntime-int8"), (ONE, OURS), 0.77),
+    ("one image: speed relative to session.run", (ONE, "onnxruntime-int8"), (ONE, OURS), 0.77),
     ("one PNG: times faster than LiteRT int8", (PNG, "litert-int8"), (PNG, OURS), 1.0),
     ("10,000 images: times faster than LiteRT int8", (MANY, "litert-int8"), (MANY, OURS), 2.0),
     ("10,000 images: times faster than model.predict", (MANY, "keras-predict"), (MANY, OURS), 10.0),
     ("cold start: times faster than Keras", (COLD, "keras-predict"), (COLD, OURS), 20.0),
-    ("folder: speed in that of Pillow alone", (FOLDER, "pillow"), (FOLDER, OURS), 0.8),
+    ("folder: speed relative to Pillow alone", (FOLDER, "pillow"), (FOLDER, OURS), 0.8),
 )
-"""Title, the row that is divided, the row that it is divided by, and the least that the ratio should be."""
+"""Title, the rows of numerator and denominator, and the lowest ratio that meets the goal."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Page:
-    """What a reader gets, in any form."""
+    """The content of a report, in any form."""
 
     title: str
     subtitle: str
@@ -63,7 +63,7 @@ class Results:
         return self.rows[group, key]["stats"]["median"] if (group, key) in self.rows else None
 
     def extra(self, group: str, key: str, name: str) -> Any:
-        """Return what a benchmark noted beside its times, or None."""
+        """Return an entry of a row's extra_info, or None."""
         return self.rows.get((group, key), {}).get("extra_info", {}).get(name)
 
     def keys(self, group: str) -> list[str]:
@@ -76,7 +76,7 @@ class Results:
         return [(title, over / under, goal) for title, over, under, goal in found if over and under]
 
     def where(self) -> str:
-        """Say what was measured: machine, date, and commit, with a + for what was not committed."""
+        """Return machine, date and commit, with a + for uncommitted changes."""
         machine, commit = self.about["machine"], self.content["commit_info"]
         sets = ", ".join(machine["instruction_sets"]) or machine["system"]
         measured = f"commit {str(commit['id'])[:12]}{'+' if commit.get('dirty') else ''}" if commit.get("time") else ""
@@ -86,7 +86,7 @@ class Results:
     def warning(self) -> str:
         """Return a sentence if the machine was busy before the run."""
         load, cores = self.about["load"][0] or 0.0, self.about["machine"]["cores"]
-        busy = f"The machine was busy (load {load} on {cores} cores): ratios hold better than times."
+        busy = f"The machine was busy (load {load} on {cores} cores): ratios are more reliable than times."
         return busy if load > cores / 2 else ""
 
 
@@ -128,7 +128,7 @@ def backends_table(results: Results, keys: Sequence[str] = tuple(BACKENDS)) -> T
     ]
     note = (
         "Medians, one thread, the same weights and test images for all. One image and 10,000: the model alone. PNG: "
-        "from the file's bytes to its label. Cold start and its memory: a whole process that prints the label."
+        "from the file's bytes to its label. Cold start and memory: a whole process that prints the label."
     )
     note += "".join(f" {title} was not measured: {why}." for title, why in results.about["missing"].items())
     return Table("Backends", ("", "accuracy", "one image", "one PNG", "10,000", "cold start", "memory"), rows, note)
@@ -149,7 +149,9 @@ def _parity(results: Results) -> Table:
         for key in distinct.values()
     ]
     columns = ("", "model", "accuracy", "same label", "largest difference")
-    return Table("Parity with the original", columns, rows, "On the 10,000 test images, probabilities among them.")
+    return Table(
+        "Parity with the original", columns, rows, "On the 10,000 test images. Largest difference: of a probability."
+    )
 
 
 def _goals(results: Results) -> Table:
@@ -176,9 +178,9 @@ def _everything(results: Results, against: Results | None) -> Table:
         name = f"{group}: {key if group == IMPORT else _title(key)}"
         rows.append([name, *times, rate(images / stats["median"]), size(extra.get("peak_bytes")), *ratio])
     columns = ("", "median", "spread", "rounds", "images/s", "memory", *(["ratio"] if against else []))
-    note = "Spread: the interquartile range of the rounds in the median."
+    note = "Spread: the interquartile range of the rounds, as a share of the median."
     if against:
-        note += f" Ratio: to the run of {against.where()}; of two runs at two times only a large one says something."
+        note += f" Ratio: to the run of {against.where()}; between separate runs, only large ratios mean anything."
     return Table("All rows", columns, rows, note)
 
 
