@@ -42,17 +42,6 @@ Ask = Callable[[str, int], float]
 
 
 @dataclass(frozen=True)
-class Side:
-    """An installation to measure."""
-
-    root: Path  # folder with the package
-
-    def variables(self) -> dict[str, str]:
-        """Return the environment of its processes."""
-        return environment() | {"PYTHONPATH": str(self.root)}
-
-
-@dataclass(frozen=True)
 class Verdict:
     """A figure of both sides: seconds, the minimum of the rounds of each pair."""
 
@@ -101,11 +90,11 @@ def compare(revision: str, images: Images, on_step: Callable[[str], None]) -> li
     """
     with tempfile.TemporaryDirectory(prefix="fmnist-bench-") as scratch:
         base = _lay_out(revision, Path(scratch) / "base")
-        return compare_sides(base, Side(Path(fmnist_edge.__file__).parents[1]), images, Path(scratch), on_step)
+        return compare_sides(base, Path(fmnist_edge.__file__).parents[1], images, Path(scratch), on_step)
 
 
-def _lay_out(revision: str, target: Path) -> Side:
-    """Put the runtime of a git revision into a folder."""
+def _lay_out(revision: str, target: Path) -> Path:
+    """Put the runtime of a git revision into a folder; return the folder with its package."""
     checkout = Path(fmnist_edge.__file__).parents[2]
     archive = ["git", "-C", str(checkout), "archive", revision, "runtime"]
     done = subprocess.run(archive, capture_output=True, check=False)
@@ -114,13 +103,13 @@ def _lay_out(revision: str, target: Path) -> Side:
         raise UsageError(f"--against {revision}: not a .json file, and not a git revision of {checkout} ({reason})")
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as files:
         files.extractall(target, filter="data")
-    return Side(target / "runtime")
+    return target / "runtime"
 
 
 def compare_sides(
-    base: Side, head: Side, images: Images, scratch: Path, on_step: Callable[[str], None]
+    base: Path, head: Path, images: Images, scratch: Path, on_step: Callable[[str], None]
 ) -> list[Verdict]:
-    """Measure two installations in pairs of processes, until every figure is decided or PAIRS are done."""
+    """Measure two folders with the package in pairs of processes, until every figure is decided or PAIRS are done."""
     png, picture = picture_file(images[0]), photo(images[0], "640x480 JPEG")
     files: dict[str, Any] = {"png": np.frombuffer(png, np.uint8), "photo": np.frombuffer(picture, np.uint8)}
     np.savez(scratch / "images.npz", pixels=images, **files)
@@ -134,12 +123,12 @@ def compare_sides(
     return list(found.values())
 
 
-def _pair(sides: tuple[Side, Side], figures: Sequence[str], scratch: Path) -> Iterator[tuple[str, float, float]]:
+def _pair(sides: tuple[Path, Path], figures: Sequence[str], scratch: Path) -> Iterator[tuple[str, float, float]]:
     """Measure figures by one process of each side: (figure, seconds before, seconds now)."""
     with ExitStack() as stack:
         asks = [stack.enter_context(_process(side, scratch / "images.npz")) for side in sides]
         classify = [sys.executable, "-m", "fmnist_edge", "classify", str(scratch / "image.png")]
-        starts = [partial(start, classify, side.variables()) for side in sides]
+        starts = [partial(start, classify, _variables(side)) for side in sides]
         for figure in figures:
             if figure == COLD:
                 before, now = _in_turns([partial(timed, run) for run in starts], STARTS)
@@ -165,12 +154,16 @@ def _in_turns(runs: Sequence[Callable[[], float]], rounds: int) -> tuple[float, 
     return min(found[0]), min(found[1])
 
 
+def _variables(side: Path) -> dict[str, str]:
+    return environment() | {"PYTHONPATH": str(side)}
+
+
 @contextmanager
-def _process(side: Side, images: Path) -> Iterator[Ask]:
+def _process(side: Path, images: Path) -> Iterator[Ask]:
     """Start a side's process and yield the function that measures in it. Raises GateError if it ends."""
     command = [sys.executable, str(PROGRAMS / "side.py"), str(images)]
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    process: Any = subprocess.Popen(command, env=side.variables(), text=True, **pipes)
+    process: Any = subprocess.Popen(command, env=_variables(side), text=True, **pipes)
 
     def ask(figure: str, calls: int) -> float:
         try:
@@ -179,7 +172,7 @@ def _process(side: Side, images: Path) -> Iterator[Ask]:
         except (OSError, ValueError) as error:
             process.kill()
             reason = (process.communicate()[1].strip().splitlines() or ["it ended"])[-1]
-            raise GateError(f"cannot measure {figure!r} of {side.root}: {reason}") from error
+            raise GateError(f"cannot measure {figure!r} of {side}: {reason}") from error
 
     with process:
         yield ask

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fmnist_bench import compare
-from fmnist_bench.compare import Side, Verdict, check, compare_sides, lower_bound, table
+from fmnist_bench.compare import Verdict, check, compare_sides, lower_bound, table
 from fmnist_bench.report import ONE
 from fmnist_bench.workloads import test_images as load_test_images
 from fmnist_edge.errors import GateError
@@ -57,7 +57,7 @@ Classifier.predict = _slow
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Side:
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This installation with a predict that takes some times as long."""
     root = tmp_path_factory.mktemp("slow")
     shutil.copytree(
@@ -65,13 +65,13 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Side:
     )
     with (root / "fmnist_edge" / "classifier.py").open("a") as file:
         file.write(SLOW)
-    return Side(root)
+    return root
 
 
-def test_a_slower_side_is_found_and_named(slow: Side, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slower_side_is_found_and_named(slow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare, "PAIRS", (5, 11))
     monkeypatch.setattr(compare, "FIGURES", (ONE,))
-    same = Side(ROOT / "runtime")
+    same = ROOT / "runtime"
     (verdict,) = compare_sides(same, slow, load_test_images(draw=True), tmp_path, lambda _: None)
     assert verdict.ratio > 2
     assert table([verdict], "main").rows[0][-1] == "slower"
@@ -86,7 +86,7 @@ def test_a_side_that_cannot_run_ends_the_comparison_with_its_reason(tmp_path: Pa
     (tmp_path / "fmnist_edge").mkdir()
     (tmp_path / "fmnist_edge" / "__init__.py").write_text("raise RuntimeError('broken on purpose')")
     with pytest.raises(GateError, match="broken on purpose"):
-        compare_sides(Side(tmp_path), Side(ROOT / "runtime"), load_test_images(draw=True), tmp_path, lambda _: None)
+        compare_sides(tmp_path, ROOT / "runtime", load_test_images(draw=True), tmp_path, lambda _: None)
 
 
 def test_every_action_is_pinned_by_its_commit_and_every_step_is_a_make_target() -> None:
