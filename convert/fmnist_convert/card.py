@@ -1,8 +1,10 @@
-"""What a model file says of itself: metadata inside, the same as JSON beside it, and the model card (Markdown)."""
+"""What comes with a model file: its metadata, the same as JSON, the model card (Markdown), and self-test vectors."""
 
 from __future__ import annotations
 
 import base64
+import copy
+import hashlib
 import io
 import json
 from collections import Counter
@@ -29,29 +31,11 @@ from fmnist_edge.model_info import (
     OUTPUT_NAME,
     PHOTO_NAME,
     decode_metadata,
+    side_json_path,
+    vectors_path,
 )
 
-
-@dataclass(frozen=True)
-class Conversion:
-    """What a conversion measured, and the files it is ready to write."""
-
-    rows: list[Row]
-    broken: list[str]
-    """The limits of the parity gate that do not hold."""
-    files: dict[str, bytes]
-    """File name to content; the int8 model last. Without the int8 model and what lies beside it where none holds."""
-    notes: list[str] = field(default_factory=list)
-    """What a person should know: warnings, nodes left in float."""
-
-    def write(self, folder: Path) -> list[Path]:
-        """Write every file into `folder`, each in one step. Raises OutputError."""
-        for name, content in self.files.items():
-            write_atomically(folder / name, content)
-        return [folder / name for name in self.files]
-
-
-SCHEMA: Final = 1  # of this description; raised when a key changes its meaning
+SCHEMA: Final = 1  # of the description and of the vectors; raised when a key changes its meaning
 TOOLS: Final = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy")
 
 CONTRACT: Final[dict[str, Any]] = {
@@ -93,7 +77,54 @@ PHOTO_CONTRACT: Final[dict[str, Any]] = {
         "picture, in its aspect ratio"
     },
 }
-LICENCE: Final = "MIT"
+# Devices agree on the integers to the bit; their exp() differs in the last places (measured: 2.4e-7 at most).
+TOLERANCE: Final = 1e-6
+# Of a photo model. A filter in float can move a pixel by a grey level, and runtimes round the int8 convolutions
+# differently: x86 CPUs agree within 2.4e-7, onnxruntime-web differs by up to 0.047 (measured on 300 pictures).
+PHOTO_TOLERANCE: Final = 0.06
+SAW_TOLERANCE: Final = 0.15
+PER_CLASS: Final = 2  # test images among a classifier's vectors
+# A photo model's vectors: of each of these classes the first test image, enlarged by a factor, in (height, width).
+DRAWN: Final = ((0, 4, (150, 120)), (1, 5, (160, 140)), (3, 3, (84, 84)), (5, 4, (112, 200)), (8, 2, (60, 80)))
+COLOURS: Final = 16  # of a drawn picture, so that five of them take a few KB
+SOURCE: Final = "Fashion-MNIST test split, Copyright (c) 2017 Zalando SE, MIT licence"
+
+PhotoAnswer = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Picture uint8 [height, width, 3] to probabilities float32 [10] and `saw` float32 [rows, columns]."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion measured, and the files it is ready to write."""
+
+    rows: list[Row]
+    broken: list[str]
+    """The limits of the parity gate that do not hold."""
+    files: dict[str, bytes]
+    """File name to content, the int8 model last; no int8 model, and nothing of it, where a limit is broken."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know: warnings, tensors left in float."""
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write every file into `folder`, each in one step. Raises OutputError."""
+        for name, content in self.files.items():
+            write_atomically(folder / name, content)
+        return [folder / name for name in self.files]
+
+
+def int8_files(
+    model: onnx.ModelProto, description: Mapping[str, Any], vectors: Callable[[str, bytes], dict[str, Any]]
+) -> dict[str, bytes]:
+    """Return an int8 model's files by name, the stamped model last; `vectors` makes them of its SHA-256 and bytes."""
+    content = stamp(model, description).SerializeToString(deterministic=True)
+    path, sha256 = Path(f"{description['name']}.int8.onnx"), hashlib.sha256(content).hexdigest()
+    beside = {**description, "file": path.name, "bytes": len(content), "sha256": sha256}
+    return {
+        vectors_path(path).name: _as_json(vectors(sha256, content)),
+        side_json_path(path).name: _as_json(beside),
+        path.with_suffix(".md").name: _model_card(beside).encode(),
+        path.name: content,
+    }
 
 
 def describe(name: str, model_version: str, original_sha256: str, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +136,7 @@ def describe(name: str, model_version: str, original_sha256: str, record: Mappin
         "version": model_version,
         "dataset": {"name": "Fashion-MNIST", "sha256": dict(SHA256)},
         "tools": {"fmnist-edge": __version__, **{tool: version(tool) for tool in TOOLS}},
-        "licence": LICENCE,
+        "licence": "MIT",
         "original": {"sha256": original_sha256, **known},
     }
 
@@ -151,15 +182,14 @@ def recall_by_class(probabilities: NDArray[np.float32], labels: NDArray[np.uint8
 
 def stamp(model: onnx.ModelProto, description: Mapping[str, Any]) -> onnx.ModelProto:
     """Return a copy with a description as metadata_props: one entry a key, sorted."""
-    stamped = onnx.ModelProto()
-    stamped.CopyFrom(model)
+    stamped = copy.deepcopy(model)
     del stamped.metadata_props[:]
     for key in sorted(description):
         stamped.metadata_props.add(key=key, value=_as_text(description[key]))
     return stamped
 
 
-def as_json(content: Mapping[str, Any]) -> bytes:
+def _as_json(content: Mapping[str, Any]) -> bytes:
     """Return a JSON file's bytes: sorted keys, so that the same content gives the same bytes."""
     return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
 
@@ -171,7 +201,7 @@ def _as_text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def model_card(description: Mapping[str, Any]) -> str:
+def _model_card(description: Mapping[str, Any]) -> str:
     """Return the card of an int8 classifier or photo model from its description."""
     photo = description["kind"] == "photo"
     sections = [
@@ -202,10 +232,8 @@ def _title(description: Mapping[str, Any]) -> str:
         what = "Names the garment in a picture of any size; all preprocessing is inside. Quantized to int8."
     elif "dense_widths" in description["quantization"] or "way" not in description["quantization"]:
         widths = "-".join(map(str, description["quantization"].get("dense_widths", (784, 128, 10))))
-        what = (
-            f"A {widths} perceptron that names the garment in a 28x28 picture, trained on Fashion-MNIST and quantized"
-        )
-        what += f" to {description['precision']}."
+        what = f"A {widths} perceptron that names the garment in a 28x28 picture, trained on Fashion-MNIST and "
+        what += f"quantized to {description['precision']}."
     else:
         what = "Names the garment in a 28x28 picture of Fashion-MNIST's kind; quantized to int8."
     return (
@@ -220,20 +248,16 @@ def _title(description: Mapping[str, Any]) -> str:
 def _use(description: Mapping[str, Any]) -> str:
     given, made = description["input"], description["output"]
     lines = [
-        f"- input `{given['name']}`: {given['dtype']} {_shape(given['shape'])}, {given['meaning']}",
-        f"- output `{made['name']}`: {made['dtype']} {_shape(made['shape'])}, {made['meaning']}",
+        f"- input `{given['name']}`: {given['dtype']} [{', '.join(map(str, given['shape']))}], {given['meaning']}",
+        f"- output `{made['name']}`: {made['dtype']} [{', '.join(map(str, made['shape']))}], {made['meaning']}",
         *(f"- output `{name}`: {meaning}" for name, meaning in description.get("other_outputs", {}).items()),
         f"- labels, in order: {', '.join(description['labels'])}",
     ]
     if "unsure_below" in description:
         lines.append(f"- unsure below a probability of {description['unsure_below']:.2f}")
     if "input_form" in description:
-        lines.append(f"- the original's own input: {_form(description['input_form'])}; the file does this inside")
+        lines.append(f"- the original's own input: {description['input_form']['form']}; the file does this inside")
     return "## Use\n\n" + "\n".join(lines)
-
-
-def _form(form: Any) -> str:
-    return str(form.get("form", form)) if isinstance(form, Mapping) else str(form)
 
 
 def _measured_images(description: Mapping[str, Any]) -> str:
@@ -246,12 +270,9 @@ def _measured_images(description: Mapping[str, Any]) -> str:
         f"| original | {figures['keras_accuracy']:.4f} | | | |",
     ]
     for key, title in (("optimized", "int8, as deployed"), ("unoptimized", "int8, graph optimizations off")):
-        if key in figures:
-            row = figures[key]
-            lines.append(
-                f"| {title} | {row['accuracy']:.4f} | {row['agreement']:.2%} | {row['different_labels']} "
-                f"| {row['max_difference']:.4f} |"
-            )
+        row = figures[key]
+        line = f"| {title} | {row['accuracy']:.4f} | {row['agreement']:.2%} | {row['different_labels']} "
+        lines.append(line + f"| {row['max_difference']:.4f} |")
     lines += ["", f"Parity gate: {figures['gate']}{_limits(description.get('gate'))}."]
     lines += ["", "| class | share labelled rightly |", "| --- | ---: |"]
     lines += [f"| {name} | {share:.3f} |" for name, share in figures["recall"].items()]
@@ -280,11 +301,12 @@ def _measured_pictures(description: Mapping[str, Any]) -> str:
 def _origin(description: Mapping[str, Any]) -> str:
     quantization, original = description["quantization"], description["original"]
     trained = f"recipe `{original['recipe']}`, seed {original['seed']}" if "recipe" in original else "not recorded"
+    pairs = f", and adjacent pairs sum to at most {quantization['pair_limit']}" if "pair_limit" in quantization else ""
     lines = [
         f"- original: SHA-256 `{original['sha256']}`; training: {trained}",
         f"- quantization: {quantization['form']}; {quantization['method']}",
         f"- calibration: {_calibration(quantization)}; nothing was chosen on what is reported",
-        f"- weights lie in {quantization['weight_range']}{_pairs(quantization)}, so no CPU saturates",
+        f"- weights lie in {quantization['weight_range']}{pairs}, so no CPU saturates",
     ]
     if quantization.get("kept_in_float"):
         lines.append(f"- left in float, as int8 missed the gate: {', '.join(quantization['kept_in_float'])}")
@@ -304,47 +326,13 @@ def _calibration(quantization: Mapping[str, Any]) -> str:
     )
 
 
-def _pairs(quantization: Mapping[str, Any]) -> str:
-    return f", and adjacent pairs sum to at most {quantization['pair_limit']}" if "pair_limit" in quantization else ""
-
-
 def _collections(data: Any) -> str:
     """Return what training recorded of its data: a sentence, or collections with their numbers of pictures."""
-    if isinstance(data, str):
-        return data
-    known = [one for one in data if isinstance(one, Mapping) and "name" in one]
-    if len(known) < len(data):
-        return json.dumps(data, sort_keys=True)
-    return ", ".join(
-        f"{one['name']} ({one['pictures']:,} pictures)" if "pictures" in one else one["name"] for one in known
-    )
-
-
-def _shape(shape: list[Any]) -> str:
-    return f"[{', '.join(str(side) for side in shape)}]"
-
-
-VECTORS_SCHEMA: Final = 1
-PER_CLASS: Final = 2
-# Devices agree on the integers to the bit; their exp() differs in the last places (measured: 2.4e-7 at most).
-TOLERANCE: Final = 1e-6
-SOURCE: Final = "Fashion-MNIST test split, Copyright (c) 2017 Zalando SE, MIT licence"
-# Of a photo model. A filter in float can move a pixel by a grey level, and runtimes round the int8 convolutions
-# differently: x86 CPUs agree within 2.4e-7, onnxruntime-web differs by up to 0.047 (measured on 300 pictures).
-PHOTO_TOLERANCE: Final = 0.06
-SAW_TOLERANCE: Final = 0.15
-# Of each of these classes the first test image, whatever its answer, enlarged by a factor, as large as (height, width).
-DRAWN: Final = ((0, 4, (150, 120)), (1, 5, (160, 140)), (3, 3, (84, 84)), (5, 4, (112, 200)), (8, 2, (60, 80)))
-COLOURS: Final = 16  # of a picture, so that five of them take a few KB
-
-PhotoAnswer = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""Picture uint8 [height, width, 3] to probabilities float32 [10] and `saw` float32 [rows, columns]."""
-
-
-def choose_vectors(labels: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """Return the indices of the first two images of each class, 20 in all, sorted (never by their answer)."""
-    chosen = [np.flatnonzero(labels == label)[:PER_CLASS] for label in range(len(LABELS))]
-    return np.sort(np.concatenate(chosen))
+    if not isinstance(data, list) or not all(
+        isinstance(one, dict) and {"name", "pictures"} <= set(one) for one in data
+    ):
+        return data if isinstance(data, str) else json.dumps(data, sort_keys=True)
+    return ", ".join(f"{one['name']} ({one['pictures']:,} pictures)" for one in data)
 
 
 def build_vectors(
@@ -352,7 +340,7 @@ def build_vectors(
 ) -> dict[str, Any]:
     """Return a classifier's vectors, ready for JSON; `probabilities` are float32 [10000, 10] of the test split."""
     return {
-        "schema": VECTORS_SCHEMA,
+        "schema": SCHEMA,
         "model_sha256": sha256,
         "source": SOURCE,
         "tolerance": tolerance,
@@ -363,15 +351,20 @@ def build_vectors(
                 "pixels": base64.b64encode(test.images[index].tobytes()).decode("ascii"),
                 "probabilities": _rounded(probabilities[index]),
             }
-            for index in choose_vectors(test.labels)
+            for index in _first_of_each_class(test.labels)
         ],
     }
+
+
+def _first_of_each_class(labels: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Return the indices of the first two images of each class, 20 in all, sorted (never by their answer)."""
+    return np.sort(np.concatenate([np.flatnonzero(labels == label)[:PER_CLASS] for label in range(len(LABELS))]))
 
 
 def build_photo_vectors(sha256: str, answer: PhotoAnswer, test: Split) -> dict[str, Any]:
     """Return a photo model's vectors, ready for JSON: drawn pictures of several sizes, and a line of one pixel."""
     return {
-        "schema": VECTORS_SCHEMA,
+        "schema": SCHEMA,
         "model_sha256": sha256,
         "source": f"{SOURCE}; coloured and enlarged by fmnist-edge",
         "tolerance": PHOTO_TOLERANCE,

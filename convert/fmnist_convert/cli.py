@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,12 +31,14 @@ if TYPE_CHECKING:
 
 WRITTEN: Final = (".fp32.onnx", ".int8.onnx", ".int8.json", ".int8.md", ".int8.vectors.json")
 
-input_form_option = click.option(
-    "--input-form",
-    metavar="FORM",
-    help="How the network takes grey levels: 0..1, 0..255, -1..1, standardized (by mean 0.2860 and deviation 0.3530), "
-    "or one of these with -inverted.  [default: measured on 2,000 training images]",
-)
+
+@contextlib.contextmanager
+def _needs_extra(command: str) -> Iterator[None]:
+    """Say what to install where a module of the extra [convert] is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(command, "convert", str(error.name)) from error
 
 
 @click.command(name="convert")
@@ -53,7 +57,12 @@ input_form_option = click.option(
 )
 @click.option("--name", metavar="NAME", help="Name of model and files.  [default: from MODEL]")
 @click.option("--model-version", metavar="VERSION", default="1.0.0", show_default=True, help="Version to stamp.")
-@input_form_option
+@click.option(
+    "--input-form",
+    metavar="FORM",
+    help="How the network takes grey levels: 0..1, 0..255, -1..1, standardized (by mean 0.2860 and deviation 0.3530), "
+    "or one of these with -inverted.  [default: measured on 2,000 training images]",
+)
 @click.option(
     "--max-drop",
     type=click.FloatRange(0, 1),
@@ -74,38 +83,26 @@ def convert(
     source: Path,
     output: Path,
     name: str | None,
-    pictures: tuple[Path, ...],
-    keep_fp32: bool,
     allow_worse: bool,
     overwrite: bool,
     **options: Any,
 ) -> None:
     """Convert a network to ONNX files that answer as it does.
 
-    MODEL is a .keras or .h5 file of Keras 2 or 3, compiled or not, a SavedModel folder, or a float .onnx file, such as
-    PyTorch's exporter writes. No code in it is run. In which form it takes its images is measured on training images
-    and built into the result, which takes uint8 [batch, 28, 28] and gives ten probabilities.
+    MODEL is a .keras or .h5 file of Keras 2 or 3, compiled or not, a SavedModel folder, or a float .onnx file as
+    PyTorch exports it. No code in it is run. How it wants its images is measured on training images and built into the
+    result, which takes uint8 [batch, 28, 28] and gives ten probabilities.
 
     All 10,000 test images are run through the original and through the result. If int8 loses too much accuracy,
     changes too many labels, or distorts the probabilities, no int8 file is written and the exit code is 1.
     """
-    try:
+    with _needs_extra("convert"):
         from fmnist_convert.convert import convert as convert_model
         from fmnist_convert.parity import hold_gate
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("convert", "convert", str(error.name)) from error
     stem = name or (source.name if source.is_dir() else source.stem)
     check_outputs([output / f"{stem}{end}" for end in WRITTEN], [source], overwrite=overwrite)
     with terminal_progress(shows_progress(), verbose=is_verbose()) as progress:
-        conversion = convert_model(
-            source,
-            name=name,
-            pictures=pictures,
-            keep_fp32=keep_fp32,
-            allow_worse=allow_worse,
-            progress=progress,
-            **options,
-        )
+        conversion = convert_model(source, name=name, allow_worse=allow_worse, progress=progress, **options)
     _print_table(conversion.rows)
     for line in conversion.notes:
         note(f"note: {line}")
@@ -156,14 +153,12 @@ def compare(
 ) -> None:
     """Compare two models. Accuracy, same labels, differences of probabilities, calibration error.
 
-    Each is a .keras or .h5 file, a SavedModel folder, or an .onnx file, also one that `convert` wrote. The input form
-    of each is measured on training images.
+    Each is a .keras or .h5 file, a SavedModel folder, or an .onnx file, including those that `convert` wrote. How each
+    wants its images is measured on training images.
     """
-    try:
-        from fmnist_convert.parity import measure_parity, predict_split
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("compare", "convert", str(error.name)) from error
-    with terminal_progress(shows_progress(), verbose=is_verbose()) as progress:
+    from fmnist_convert.parity import measure_parity, predict_split
+
+    with _needs_extra("compare"), terminal_progress(shows_progress(), verbose=is_verbose()) as progress:
         (reference, form, labels), (probabilities, other, _) = (
             predict_split(path, split, data, progress) for path in (first, second)
         )

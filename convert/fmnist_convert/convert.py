@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,13 +17,12 @@ from fmnist_convert.card import (
     PHOTO_TOLERANCE,
     TOLERANCE,
     Conversion,
-    as_json,
     build_vectors,
     describe,
     describe_gate,
     describe_graph,
     describe_static,
-    model_card,
+    int8_files,
     recall_by_class,
     stamp,
 )
@@ -40,7 +38,6 @@ from fmnist_convert.parity import (
     PHOTO_LIMITS,
     Limits,
     Parity,
-    Predictor,
     Row,
     broken_float_limits,
     broken_limits,
@@ -53,12 +50,11 @@ from fmnist_convert.quantize_mlp import describe_mlp, quantize_mlp
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.dataset import Split, load_split
 from fmnist_edge.errors import GateError, UsageError
-from fmnist_edge.model_info import INPUT_NAME, OUTPUT_NAME, side_json_path, vectors_path
+from fmnist_edge.model_info import INPUT_NAME, OUTPUT_NAME
 from fmnist_edge.pictures import named_collections
 from fmnist_edge.session import open_session
 
-DEFAULT_VERSION: Final = "1.0.0"
-CALIBRATION: Final = slice(0, 55_000, 55)  # images of the training split whose ranges the general way takes
+CALIBRATION: Final = slice(0, 55_000, 55)  # images of the training split that give onnxruntime's quantizer its ranges
 ANY: Final = Limits(1.0, 0.0, 1.0, 1.0)  # what --allow-worse asks of the quantizer
 
 
@@ -67,79 +63,158 @@ def convert(
     *,
     data: Path | None = None,
     name: str | None = None,
-    model_version: str = DEFAULT_VERSION,
+    model_version: str = "1.0.0",
     input_form: str | None = None,
     max_drop: float | None = None,
     min_agreement: float | None = None,
     keep_fp32: bool = False,
     allow_worse: bool = False,
     pictures: Sequence[Path] = (),
-    photos: Path | None = None,
     progress: Progress = SILENT,
 ) -> Conversion:
     """Convert a network and measure the result; nothing is written yet.
 
-    `name` is the name of model and files, by default that of the source. `max_drop` (0..1) and `min_agreement` (0..1)
-    replace the limits of the gate. Where it does not hold, the result has no int8 file (unless `allow_worse`), and the
-    fp32 file only with `keep_fp32`. A photo model is calibrated and measured on collections of `pictures`, and on the
-    public `photos`: see `named_collections`.
-    Raises ModelError, DataError, UsageError.
+    `name` is the name of model and files, by default that of the source. `max_drop` and `min_agreement` (0..1) replace
+    limits of the gate. Where it does not hold, the result has no int8 file (unless `allow_worse`), and the fp32 file
+    only with `keep_fp32`. A photo model is calibrated and measured on collections of `pictures`: see
+    `named_collections`. Raises ModelError, DataError, GateError (photo models), UsageError.
     """
-    name = plain_name(name or source.name.removesuffix(source.suffix))
+    name = _file_name(name or source.name.removesuffix(source.suffix))
     progress.step(f"loading {source.name}")
     original = open_original(source, input_form=input_form)
     limits = _limits(original, max_drop, min_agreement)
-    if original.is_photo and input_form is not None:
+    if not original.is_photo:
+        if pictures:
+            raise UsageError("--pictures has no effect on a classifier of the dataset's images")
+        return _convert_classifier(original, name, model_version, limits, data, keep_fp32, allow_worse, progress)
+    if input_form is not None:
         raise UsageError("--input-form has no effect on a photo model, which takes the picture itself")
-    if pictures and not original.is_photo:
-        raise UsageError("--pictures has no effect on a classifier of the dataset's images")
-    if original.is_photo:
-        return convert_photo_model(
-            original,
-            collections=named_collections(pictures, photos),
-            data=data,
-            name=name,
-            model_version=model_version,
-            limits=limits,
-            allow_worse=allow_worse,
-            progress=progress,
-        )
-    train, test = load_split("train", data), load_split("test", data)
+    return convert_photo_model(
+        original,
+        collections=named_collections(pictures),
+        data=data,
+        name=name,
+        model_version=model_version,
+        limits=limits,
+        allow_worse=allow_worse,
+        progress=progress,
+    )
+
+
+def _file_name(name: str) -> str:
+    if not name or Path(name).name != name:
+        raise UsageError(f"a model's name must be a plain file name, not {name!r}")
+    return name
+
+
+def _is_own(original: Original) -> bool:
+    """Tell whether this project's `train` made the file: its network keeps tighter limits."""
+    return "recipe" in original.record
+
+
+def _limits(original: Original, max_drop: float | None, min_agreement: float | None) -> Limits:
+    limits = PHOTO_LIMITS if original.is_photo else OWN_LIMITS if _is_own(original) else DEFAULT_LIMITS
+    given = {"max_drop": max_drop, "min_agreement": min_agreement}
+    return replace(limits, **{key: value for key, value in given.items() if value is not None})
+
+
+def _convert_classifier(
+    original: Original,
+    name: str,
+    model_version: str,
+    limits: Limits,
+    data: Path | None,
+    keep_fp32: bool,
+    allow_worse: bool,
+    progress: Progress,
+) -> Conversion:
+    train, validation, test = (load_split(split, data) for split in ("train", "validation", "test"))
     progress.step("input form, on training images")
     original, report = with_measured_form(original, train)
     notes = [*original.notes, report.summary, *([report.warning] if report.warning else [])]
     progress.step("fp32 graph")
     fp32 = export_fp32(original)
     description = CONTRACT | describe(name, model_version, original.sha256, original.record)
-    if not is_own(original):
+    if not _is_own(original):
         description |= {"input_form": report.as_record(), "gate": describe_gate(limits)}
-    reference = predict_all(original.predict, test.images, progress, "the original on test images")
+    progress.step("original on test images")
+    measuring = _Measuring(test, predict_all(original.predict, test.images, progress))
+    full, _ = measuring.measure(stamp(fp32, description), progress, "fp32 on test images")
+    path = original.path
+    rows = [
+        Row(path.name, _size(path), None, full.reference_accuracy),
+        Row(f"{name}.fp32.onnx", fp32.ByteSize(), full, full.accuracy),
+    ]
+    fp32_file = _fp32_file(fp32, description, _figures(original, full))
+    partial = Conversion(rows, broken_float_limits(full), fp32_file if keep_fp32 else {}, notes)
+    wanted, refined_first = ANY if allow_worse else limits, original.record.get("recipe") == "default"
     try:
-        wanted = ANY if allow_worse else limits
-        refined_first = original.record.get("recipe") == "default"
-        int8 = _quantized(fp32, train, load_split("validation", data), wanted, refined_first, progress)
+        int8 = _quantized(fp32, train, validation, wanted, refined_first, progress)
     except GateError as error:
-        return _without_int8(source, fp32, description, reference, test, str(error), keep_fp32, notes)
-    measured = _measure(fp32, int8, description, reference, test, limits, progress)
-    held = not measured.broken
-    files = _files(measured, int8, description, test, own=is_own(original))
-    if not held and not allow_worse:
-        files = {path: content for path, content in files.items() if keep_fp32 and path.endswith(".fp32.onnx")}
-    return Conversion(_rows(source, name, measured), measured.broken, files, notes + int8.notes)
+        return replace(partial, broken=[*partial.broken, str(error)])
+    result, int8_file = _with_int8(partial, original, int8, description, measuring, limits, progress)
+    return replace(result, files=fp32_file | int8_file) if allow_worse or not result.broken else result
 
 
-def is_own(original: Original) -> bool:
-    """Tell whether this project's `train` made the file: its network keeps tighter limits."""
-    return "recipe" in original.record
+def _with_int8(
+    partial: Conversion,
+    original: Original,
+    int8: _Int8,
+    description: dict[str, Any],
+    measuring: _Measuring,
+    limits: Limits,
+    progress: Progress,
+) -> tuple[Conversion, dict[str, bytes]]:
+    """Add the int8 form's rows, broken limits and notes; return its files as well, with what lies beside it."""
+    stamped, test = stamp(int8.model, description), measuring.test
+    optimized, probabilities = measuring.measure(stamped, progress, "int8 on test images")
+    plain, _ = measuring.measure(stamped, progress, "int8 on test images, graph optimizations off", optimized=False)
+    rows = [
+        Row(f"{description['name']}.int8.onnx", int8.model.ByteSize(), optimized, optimized.accuracy),
+        Row("  graph optimizations off", int8.model.ByteSize(), plain, plain.accuracy),
+    ]
+    broken = [*partial.broken, *broken_limits("int8", optimized, limits)]
+    broken += broken_limits("int8 without graph optimizations", plain, limits)
+    difference = batch_difference(int8.model, test.images, probabilities)
+    if difference > BATCH_DIFFERENCE:
+        broken.append(f"int8: an image alone differs by {difference:.2g} from the same in a batch")
+    figures = {
+        "split": "test",
+        "keras_accuracy": round(plain.reference_accuracy, 4),
+        "optimized": _figures(original, optimized),
+        "unoptimized": _figures(original, plain),
+        "gate": "not held, written with --allow-worse" if broken else "held",
+        "recall": recall_by_class(probabilities, test.labels),
+    }
+    whole = description | describe_graph(int8.model, "int8") | {"quantization": int8.quantization, "test": figures}
+    files = int8_files(int8.model, whole, lambda sha256, _: build_vectors(sha256, test, probabilities, int8.tolerance))
+    return replace(partial, rows=partial.rows + rows, broken=broken, notes=partial.notes + int8.notes), files
 
 
-def _limits(original: Original, max_drop: float | None, min_agreement: float | None) -> Limits:
-    limits = PHOTO_LIMITS if original.is_photo else OWN_LIMITS if is_own(original) else DEFAULT_LIMITS
-    return replace(
-        limits,
-        max_drop=limits.max_drop if max_drop is None else max_drop,
-        min_agreement=limits.min_agreement if min_agreement is None else min_agreement,
-    )
+@dataclass(frozen=True)
+class _Measuring:
+    """The test images and the original's answers to them."""
+
+    test: Split
+    reference: NDArray[np.float32]
+    """float32 [10000, 10]"""
+
+    def measure(
+        self, model: onnx.ModelProto, progress: Progress, step: str, *, optimized: bool = True
+    ) -> tuple[Parity, NDArray[np.float32]]:
+        """Run a stamped graph as a device would; return its parity with the original, and its probabilities."""
+        progress.step(step)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            onnx.save(model, path)
+            predict = Classifier(path).predict if optimized else _unoptimized(path)
+            found = predict_all(predict, self.test.images, progress)
+        return measure_parity(found, self.reference, self.test.labels), found
+
+
+def _unoptimized(path: Path) -> Any:
+    session = open_session(path, optimized=False)
+    return lambda images: np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: images})[0], np.float32)
 
 
 @dataclass(frozen=True)
@@ -149,7 +224,7 @@ class _Int8:
     """How it was made, for the metadata."""
     tolerance: float
     """What a probability may differ by on another device."""
-    notes: list[str]
+    notes: list[str] = field(default_factory=list)
 
 
 def _quantized(
@@ -157,19 +232,19 @@ def _quantized(
 ) -> _Int8:
     """Quantize a dense chain in this project's own integer form, anything else by onnxruntime's quantizer.
 
-    The integers are refined, which takes most of a minute, where rounding alone misses the limits on validation images,
-    or first of all with `refined_first`, as for the shipped recipe. A chain that misses them all the same goes the
-    general way too. Raises GateError.
+    The integers are refined, which takes most of a minute, only where rounding alone misses the limits on validation
+    images, or at once with `refined_first`, as for the shipped recipe. A chain that still misses them goes to
+    onnxruntime's quantizer. Raises GateError.
     """
     judging = Pictures(validation.images, validation.labels)
     chain = read_dense_chain(fp32)
-    for refined in (True,) if refined_first else (False, True):
-        if chain is None:
-            break
-        int8 = _quantized_chain(chain, train, refined, progress)
-        parity = measure_parity(run(int8.model, judging.inputs), run(fp32, judging.inputs), judging.labels)
-        if not broken_limits("int8", parity, limits):
-            return int8
+    if chain is not None:
+        reference = run(fp32, judging.inputs)
+        for refined in (True,) if refined_first else (False, True):
+            int8 = _quantized_chain(chain, train, refined, progress)
+            parity = measure_parity(run(int8.model, judging.inputs), reference, judging.labels)
+            if not broken_limits("int8", parity, limits):
+                return int8
     static = quantize_statically(fp32, train.images[CALIBRATION], judging, limits, progress=progress)
     calibration = f"{CALIBRATION.start}:{CALIBRATION.stop}:{CALIBRATION.step}"
     notes = []
@@ -184,83 +259,11 @@ def _quantized_chain(chain: DenseChain, train: Split, refined: bool, progress: P
     quantization = describe_mlp(quantized)
     if chain.widths != (784, 128, 10):
         quantization["dense_widths"] = list(chain.widths)
-    return _Int8(build_onnx(quantized.network), quantization, TOLERANCE, [])
+    return _Int8(build_onnx(quantized.network), quantization, TOLERANCE)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """Both graphs with their parity against the original."""
-
-    fp32: onnx.ModelProto
-    int8: onnx.ModelProto
-    parities: tuple[Parity, Parity, Parity]
-    """fp32, int8, int8 without graph optimizations."""
-    probabilities: NDArray[np.float32]
-    """Of int8, on the test images."""
-    broken: list[str]
-
-
-def _measure(
-    fp32: onnx.ModelProto,
-    int8: _Int8,
-    description: dict[str, Any],
-    reference: NDArray[np.float32],
-    test: Split,
-    limits: Limits,
-    progress: Progress,
-) -> _Measured:
-    """Run both graphs as a device would, and int8 without graph optimizations too."""
-    with tempfile.TemporaryDirectory() as folder:
-        fp32_path, int8_path = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
-        onnx.save(stamp(fp32, description), fp32_path)
-        onnx.save(stamp(int8.model, description), int8_path)
-        classifier = Classifier(int8_path)
-        outputs = [
-            predict_all(predict, test.images, progress, f"{title} on test images")
-            for title, predict in (
-                ("fp32", Classifier(fp32_path).predict),
-                ("int8", classifier.predict),
-                ("int8, graph optimizations off,", _unoptimized(int8_path)),
-            )
-        ]
-        difference = batch_difference(int8.model, test.images, outputs[1])
-    full, optimized, plain = (measure_parity(output, reference, test.labels) for output in outputs)
-    broken = broken_float_limits(full) + broken_limits("int8", optimized, limits)
-    broken += broken_limits("int8 without graph optimizations", plain, limits)
-    if difference > BATCH_DIFFERENCE:
-        broken.append(f"int8: an image alone differs by {difference:.2g} from the same in a batch")
-    return _Measured(fp32, int8.model, (full, optimized, plain), outputs[1], broken)
-
-
-def _unoptimized(path: Path) -> Predictor:
-    session = open_session(path, optimized=False)
-    return lambda images: np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: images})[0], np.float32)
-
-
-def _files(
-    measured: _Measured, int8: _Int8, description: dict[str, Any], test: Split, *, own: bool
-) -> dict[str, bytes]:
-    """Return all output files by name: models with their description inside; JSON, vectors and card beside int8."""
-    full, optimized, plain = ((one.figures() if own else one.all_figures()) for one in measured.parities)
-    figures = {
-        "split": "test",
-        "keras_accuracy": round(measured.parities[0].reference_accuracy, 4),
-        "optimized": optimized,
-        "unoptimized": plain,
-        "gate": "not held, written with --allow-worse" if measured.broken else "held",
-        "recall": recall_by_class(measured.probabilities, test.labels),
-    }
-    whole = description | describe_graph(measured.int8, "int8") | {"quantization": int8.quantization, "test": figures}
-    content = stamp(measured.int8, whole).SerializeToString(deterministic=True)
-    model, sha256 = Path(f"{description['name']}.int8.onnx"), hashlib.sha256(content).hexdigest()
-    beside = whole | {"file": model.name, "bytes": len(content), "sha256": sha256}
-    return {
-        **_fp32_file(measured.fp32, description, full),
-        vectors_path(model).name: as_json(build_vectors(sha256, test, measured.probabilities, int8.tolerance)),
-        side_json_path(model).name: as_json(beside),
-        model.with_suffix(".md").name: model_card(beside).encode(),
-        model.name: content,
-    }
+def _figures(original: Original, parity: Parity) -> dict[str, float | int]:
+    return parity.figures() if _is_own(original) else parity.all_figures()
 
 
 def _fp32_file(fp32: onnx.ModelProto, description: dict[str, Any], figures: dict[str, float | int]) -> dict[str, bytes]:
@@ -268,44 +271,7 @@ def _fp32_file(fp32: onnx.ModelProto, description: dict[str, Any], figures: dict
     return {f"{description['name']}.fp32.onnx": stamp(fp32, whole).SerializeToString(deterministic=True)}
 
 
-def _without_int8(
-    source: Path,
-    fp32: onnx.ModelProto,
-    description: dict[str, Any],
-    reference: NDArray[np.float32],
-    test: Split,
-    reason: str,
-    keep_fp32: bool,
-    notes: list[str],
-) -> Conversion:
-    """Return what is left where no int8 form holds the limits."""
-    full = measure_parity(run(fp32, test.images), reference, test.labels)
-    files = _fp32_file(fp32, description, full.all_figures())
-    rows = [
-        Row(source.name, _size(source), None, full.reference_accuracy),
-        Row(f"{description['name']}.fp32.onnx", fp32.ByteSize(), full, full.accuracy),
-    ]
-    return Conversion(rows, [reason], files if keep_fp32 else {}, notes)
-
-
-def _rows(source: Path, name: str, measured: _Measured) -> list[Row]:
-    full, optimized, plain = measured.parities
-    return [
-        Row(source.name, _size(source), None, full.reference_accuracy),
-        Row(f"{name}.fp32.onnx", measured.fp32.ByteSize(), full, full.accuracy),
-        Row(f"{name}.int8.onnx", measured.int8.ByteSize(), optimized, optimized.accuracy),
-        Row("  graph optimizations off", measured.int8.ByteSize(), plain, plain.accuracy),
-    ]
-
-
 def _size(source: Path) -> int:
     """Return the bytes of a file, or of all files in a folder."""
-    files = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
-    return sum(path.stat().st_size for path in files)
-
-
-def plain_name(name: str) -> str:
-    """Return a model's name if it can be a file's name; raises UsageError."""
-    if not name or Path(name).name != name:
-        raise UsageError(f"a model's name must be a plain file name, not {name!r}")
-    return name
+    files = [source] if source.is_file() else source.rglob("*")
+    return sum(path.stat().st_size for path in files if path.is_file())

@@ -1,16 +1,23 @@
-"""The conversion of a photo model: one Keras CNN in, one checked and stamped ONNX file out."""
+"""The conversion of a photo model: one Keras CNN in, one checked and stamped ONNX file out.
+
+photo ─ resize ─ pad to a square ─ convolutions (int8) ─ feature map ─ a map for each class ─┬─ mean ─ probabilities
+                                                                                              └─ the answer's map ─ saw
+
+The network ends in global average pooling and one dense layer, so each class has a map (class activation mapping, Zhou
+et al. 2016): the feature map times the class's weights. Its mean and the class's bias are the logit; no second pass is
+needed to show what was seen.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import onnx
-import onnx.compose
 import onnx.parser
 import onnxruntime
 from numpy.typing import NDArray
@@ -19,35 +26,26 @@ from onnx import TensorProto, helper, numpy_helper
 from fmnist_convert.card import (
     PHOTO_CONTRACT,
     Conversion,
-    as_json,
+    PhotoAnswer,
     build_photo_vectors,
     describe,
     describe_gate,
     describe_graph,
     describe_static,
-    model_card,
-    stamp,
+    int8_files,
 )
-from fmnist_convert.parity import PHOTO_LIMITS, Limits, Parity, Row, broken_float_limits, broken_limits, measure_parity
+from fmnist_convert.parity import Limits, Parity, Row, broken_float_limits, broken_limits, measure_parity
 from fmnist_convert.progress import SILENT, Progress
 from fmnist_convert.quantize import Pictures, StaticInt8, quantize_statically, run
 from fmnist_edge.dataset import load_split
 from fmnist_edge.errors import DataError, ModelError
-from fmnist_edge.model_info import LABELS, OUTPUT_NAME, PHOTO_NAME, SAW_NAME, side_json_path, vectors_path
+from fmnist_edge.model_info import LABELS, OUTPUT_NAME, PHOTO_NAME, SAW_NAME
 from fmnist_edge.pictures import Picture, accepted_matrix, hold_out, load_squares, read_collections
 
 HELD_OUT_SHARE: Final = 8  # one group of training pictures in eight judges the int8 form; training keeps out the same
 CALIBRATION_PICTURES: Final = 800
 JUDGED_PICTURES: Final = 2_000
 SIZE_LIMIT: Final = 420 * 1024  # bytes of the int8 file
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Both graphs on some pictures."""
-
-    name: str
-    parity: Parity
 
 
 def convert_photo_model(
@@ -57,7 +55,7 @@ def convert_photo_model(
     data: Path | None,
     name: str,
     model_version: str,
-    limits: Limits = PHOTO_LIMITS,
+    limits: Limits,
     allow_worse: bool = False,
     progress: Progress = SILENT,
 ) -> Conversion:
@@ -74,12 +72,21 @@ def convert_photo_model(
     judged_by = _for_few(limits, len(judging.labels))
     int8 = quantize_statically(fp32, calibration, judging, judged_by, operators=QUANTIZED, progress=progress)
     progress.step("measuring on validation pictures")
-    measured = [*_validation(collections, fp32, int8.model, network.side)]
-    parity = measured[-1].parity
+    measured = _validation(collections, fp32, int8.model, network.side)
+    parity = measured["validation, all"]
     broken += broken_limits("int8 on validation pictures", parity, _for_few(limits, parity.images))
-    description = _description(original, name, model_version, int8, measured, limits)
-    conversion = _conversion(network, fp32, int8, description, measured, broken, data)
-    return replace(conversion, files={}) if conversion.broken and not allow_worse else conversion
+    graph = photo_graph(int8.model, network)
+    description = PHOTO_CONTRACT | describe(name, model_version, original.sha256, original.record)
+    description |= _origin(original.record, int8, measured, limits) | describe_graph(graph, "int8")
+    test = load_split("test", data)
+    files = int8_files(graph, description, lambda sha256, content: build_photo_vectors(sha256, _answers(content), test))
+    file, content = list(files.items())[-1]
+    if len(content) > SIZE_LIMIT:
+        broken.append(f"int8: {len(content):,} bytes, more than {SIZE_LIMIT:,}")
+    rows = [Row(f"{name}.fp32.onnx (not written)", fp32.ByteSize(), None, parity.reference_accuracy)]
+    rows += [Row(f"{file}, {title}", len(content), one, one.accuracy) for title, one in measured.items()]
+    notes = [f"left in float, as int8 missed the gate: {', '.join(int8.kept_in_float)}"] if int8.kept_in_float else []
+    return Conversion(rows, broken, {} if broken and not allow_worse else files, notes)
 
 
 def _training_pictures(paths: Sequence[Path], side: int) -> tuple[NDArray[np.uint8], Pictures]:
@@ -107,8 +114,11 @@ def _broken_export(fp32: onnx.ModelProto, model: Any, squares: NDArray[np.uint8]
     return broken_float_limits(measure_parity(run(fp32, squares), reference, labels))
 
 
-def _validation(paths: Sequence[Path], fp32: onnx.ModelProto, int8: onnx.ModelProto, side: int) -> Iterator[Measured]:
-    """Yield a row for each collection and one for all; pictures of no garment have no right label and are left out."""
+def _validation(paths: Sequence[Path], fp32: onnx.ModelProto, int8: onnx.ModelProto, side: int) -> dict[str, Parity]:
+    """Return the parity on each collection by its title, and last on all of them.
+
+    Pictures of no garment have no right label and are left out.
+    """
     pictures = [one for one in read_collections(paths, "validation") if one.accepted]
     if not pictures:
         raise DataError(
@@ -117,11 +127,9 @@ def _validation(paths: Sequence[Path], fp32: onnx.ModelProto, int8: onnx.ModelPr
     shown = _as_pictures(pictures, side)
     found, expected = (run(model, shown.inputs) for model in (int8, fp32))
     places = np.array([str(one.collection) for one in pictures])
-    for place in np.unique(places):
-        here = places == place
-        parity = measure_parity(found[here], expected[here], shown.labels[here])
-        yield Measured(f"validation, {Path(place).name}", parity)
-    yield Measured("validation, all", measure_parity(found, expected, shown.labels))
+    chosen = {f"validation, {Path(place).name}": places == place for place in np.unique(places)}
+    chosen["validation, all"] = np.full(len(pictures), True)
+    return {title: measure_parity(found[at], expected[at], shown.labels[at]) for title, at in chosen.items()}
 
 
 def _for_few(limits: Limits, pictures: int) -> Limits:
@@ -129,63 +137,22 @@ def _for_few(limits: Limits, pictures: int) -> Limits:
     return replace(limits, max_drop=max(limits.max_drop, 2 / pictures))
 
 
-def _description(
-    original: Any, name: str, model_version: str, int8: StaticInt8, measured: Sequence[Measured], limits: Limits
-) -> dict[str, Any]:
+def _origin(record: dict[str, Any], int8: StaticInt8, measured: dict[str, Parity], limits: Limits) -> dict[str, Any]:
+    """Return what the metadata say of training, quantization and measurement."""
     calibration = f"{CALIBRATION_PICTURES} training pictures, evenly spread; judged on held-out groups of them"
-    return (
-        PHOTO_CONTRACT
-        | describe(name, model_version, original.sha256, original.record)
-        | {
-            "unsure_below": float(original.record.get("unsure_below", 0.0)),
-            "training_data": original.record.get("training_data", "not recorded"),
-            "quantization": describe_static(calibration, int8.kept_in_float, int8.parity, QUANTIZED),
-            "gate": describe_gate(limits),
-            "measured": {
-                one.name: one.parity.figures() | {"fp32_accuracy": round(one.parity.reference_accuracy, 4)}
-                for one in measured
-            },
-        }
-    )
-
-
-def _conversion(
-    network: PhotoNetwork,
-    fp32: onnx.ModelProto,
-    int8: StaticInt8,
-    description: dict[str, Any],
-    measured: Sequence[Measured],
-    broken: list[str],
-    data: Path | None,
-) -> Conversion:
-    graph = photo_graph(int8.model, network)
-    description = description | describe_graph(graph, "int8")
-    content = stamp(graph, description).SerializeToString(deterministic=True)
-    if len(content) > SIZE_LIMIT:
-        broken.append(f"int8: {len(content):,} bytes, more than {SIZE_LIMIT:,}")
-    sha256 = hashlib.sha256(content).hexdigest()
-    model = Path(f"{description['name']}.int8.onnx")
-    beside = description | {"file": model.name, "bytes": len(content), "sha256": sha256}
-    files = {
-        vectors_path(model).name: as_json(build_photo_vectors(sha256, _answers(content), load_split("test", data))),
-        side_json_path(model).name: as_json(beside),
-        model.with_suffix(".md").name: model_card(beside).encode(),
-        model.name: content,
+    return {
+        "unsure_below": float(record.get("unsure_below", 0.0)),
+        "training_data": record.get("training_data", "not recorded"),
+        "quantization": describe_static(calibration, int8.kept_in_float, int8.parity, QUANTIZED),
+        "gate": describe_gate(limits),
+        "measured": {
+            title: one.figures() | {"fp32_accuracy": round(one.reference_accuracy, 4)}
+            for title, one in measured.items()
+        },
     }
-    rows = [
-        Row(
-            f"{description['name']}.fp32.onnx (not written)",
-            fp32.ByteSize(),
-            None,
-            measured[-1].parity.reference_accuracy,
-        )
-    ]
-    rows += [Row(f"{model.name}, {one.name}", len(content), one.parity, one.parity.accuracy) for one in measured]
-    notes = [f"left in float, as int8 missed the gate: {', '.join(int8.kept_in_float)}"] if int8.kept_in_float else []
-    return Conversion(rows, broken, files, notes)
 
 
-def _answers(content: bytes) -> Any:
+def _answers(content: bytes) -> PhotoAnswer:
     """Return what a photo model answers: picture uint8 [height, width, 3] to probabilities [10] and saw."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
@@ -392,8 +359,7 @@ def _filled(text: str, numbers: dict[str, int]) -> str:
 
 def _with_batch_of_one(core: onnx.ModelProto) -> onnx.ModelProto:
     """Return a network for a single picture; its maps are float32 [positions, 10]."""
-    result = onnx.ModelProto()
-    result.CopyFrom(core)
+    result = copy.deepcopy(core)
     for value in (*result.graph.input, *result.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 1
     del result.graph.value_info[:]

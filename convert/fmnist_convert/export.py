@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,15 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from fmnist_convert.float_onnx import LOWEST_IR, Run, constants_of, with_constant_shapes, without_dead_nodes
+from fmnist_convert.float_onnx import (
+    Run,
+    Session,
+    constants_of,
+    remove_dead_nodes,
+    use_default_domain,
+    with_constant_shapes,
+    without_dead_nodes,
+)
 from fmnist_convert.input_form import InputForm
 from fmnist_convert.original import Original
 from fmnist_edge.errors import ModelError
@@ -115,15 +124,11 @@ def _images() -> NDArray[np.uint8]:
 
 
 def _run(model: onnx.ModelProto, path: Path, count: int = CHECKED_IMAGES) -> list[NDArray[Any]]:
-    from fmnist_convert.float_onnx import Session
-
     return Session(model, path).run(_images()[:count])
 
 
 def _check(model: onnx.ModelProto, original: Original) -> None:
     """Raise ModelError unless the graph answers as the original does."""
-    from fmnist_convert.float_onnx import Session
-
     images, session = _images(), Session(model, original.path)
     alone = np.concatenate([session.run(images[at : at + 1])[0] for at in range(2)])
     found = np.concatenate([alone, session.run(images[2:])[0]])
@@ -146,8 +151,7 @@ def with_contract(model: onnx.ModelProto, form: InputForm, output: str, index: i
     `form` is how the graph takes its images, `output` what it gives ("probabilities", "logits", "scores"), and `index`
     which of its outputs that is.
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    result = copy.deepcopy(model)
     graph = result.graph
     before = _Nodes(graph, "before")
     given, made = graph.input[0].name, graph.output[index].name
@@ -262,8 +266,7 @@ def _inner(name: str) -> str:
 
 
 def _with_inner_names(node: onnx.NodeProto) -> onnx.NodeProto:
-    result = onnx.NodeProto()
-    result.CopyFrom(node)
+    result = copy.deepcopy(node)
     result.input[:] = [_inner(name) for name in node.input]
     result.output[:] = [_inner(name) for name in node.output]
     return result
@@ -292,11 +295,8 @@ def lowered(model: onnx.ModelProto, run: Run) -> onnx.ModelProto:
 
 def _with_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """Return a copy that claims another opset, without what later opsets added where it changes nothing."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    del result.opset_import[:]
-    result.opset_import.append(helper.make_opsetid("", opset))
-    result.ir_version = max(LOWEST_IR, helper.find_min_ir_version_for(result.opset_import))
+    result = copy.deepcopy(model)
+    use_default_domain(result, opset)
     constants = constants_of(result.graph)
     for node in result.graph.node:
         known = onnx.defs.get_schema(node.op_type, opset, "").attributes if _exists(node.op_type, opset) else {}
@@ -321,8 +321,12 @@ def canonical(model: onnx.ModelProto) -> onnx.ModelProto:
     tf2onnx numbers its names from a counter of the whole process; here a node is named by its operator and
     its place among those, a tensor by the node that makes it, an initializer by the node that reads it.
     """
-    result = without_dead_nodes(model)
+    result = copy.deepcopy(model)
     graph = result.graph
+    ordered = _in_order_of_use(graph)
+    del graph.node[:]
+    graph.node.extend(ordered)
+    remove_dead_nodes(graph)
     names = _canonical_names(graph)
     for node in graph.node:
         node.input[:] = [names[name] for name in node.input]
@@ -330,13 +334,30 @@ def canonical(model: onnx.ModelProto) -> onnx.ModelProto:
         node.doc_string = ""
     for tensor in graph.initializer:
         tensor.name = names[tensor.name]
-    ordered = sorted(graph.initializer, key=lambda tensor: tensor.name)
-    del graph.initializer[:]
-    graph.initializer.extend(ordered)
+    graph.initializer.sort(key=lambda tensor: tensor.name)
     del graph.value_info[:]
     _set_header(result)
     onnx.checker.check_model(result, full_check=True)
     return result
+
+
+def _in_order_of_use(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return the nodes that the outputs need, each behind those that it reads: tf2onnx's own order hangs on hashes."""
+    makers = {name: node for node in graph.node for name in node.output}
+    ordered: list[onnx.NodeProto] = []
+    done: set[str] = set()
+    waiting = [value.name for value in reversed(graph.output)]
+    while waiting:
+        node = makers.get(waiting[-1])
+        missing = [] if node is None else [name for name in node.input if name in makers and name not in done]
+        if missing and waiting[-1] not in done:
+            waiting.extend(reversed(missing))
+            continue
+        if node is not None and waiting[-1] not in done:
+            ordered.append(node)
+            done.update(node.output)
+        waiting.pop()
+    return ordered
 
 
 def _canonical_names(graph: onnx.GraphProto) -> dict[str, str]:
@@ -356,12 +377,8 @@ def _canonical_names(graph: onnx.GraphProto) -> dict[str, str]:
 
 def _set_header(model: onnx.ModelProto) -> None:
     """Name the batch dimension, and forget who made the file and when."""
-    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    del model.opset_import[:]
-    model.opset_import.append(helper.make_opsetid("", opset))
-    model.ir_version = max(LOWEST_IR, helper.find_min_ir_version_for(model.opset_import))
-    model.producer_name, model.producer_version, model.doc_string = "fmnist-edge", "", ""
-    model.graph.name, model.graph.doc_string = "classifier", ""
+    use_default_domain(model)
+    model.doc_string, model.graph.name, model.graph.doc_string = "", "classifier", ""
     del model.metadata_props[:]
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = BATCH_DIMENSION

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from fmnist_convert.input_form import PIXELS, InputForm, plausible_shapes
-from fmnist_convert.original import Original, finished, ten_classes
+from fmnist_convert.original import Original, finished, several_inputs, ten_classes
 from fmnist_convert.validation import Kind
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.errors import ModelError
@@ -37,7 +38,7 @@ _SAME: Final = 1e-4  # of a graph with a free batch dimension against the graph 
 
 def open_onnx(path: Path, kind: Kind, sha256: str, form_name: str | None) -> Original:
     """Validate and open an .onnx file. Raises ModelError."""
-    model = read_onnx(path)
+    model = _read(path)
     if _keeps_contract(model):
         answer = Classifier(path).predict
         form = InputForm("0..255", (IMAGE_SIDE, IMAGE_SIDE), "uint8")
@@ -47,7 +48,8 @@ def open_onnx(path: Path, kind: Kind, sha256: str, form_name: str | None) -> Ori
     session = Session(model, path)
     probes = plausible_shapes(shape) or [tuple(side or 1 for side in shape)]
     outputs, found = _first_answers(session, probes, dtype, batch or 2, path)
-    index = ten_classes(path, [_with_batch(output.shape) for output in outputs])
+    shapes = [output.shape if output.ndim > 1 else (1, *output.shape) for output in outputs]  # a squeezed batch of one
+    index = ten_classes(path, shapes)
     free = _with_free_batch(model, session, path, batch, found, dtype, index)
     runner, size = Session(free, path, optimized=True), _largest_batch(free)
 
@@ -60,20 +62,16 @@ def open_onnx(path: Path, kind: Kind, sha256: str, form_name: str | None) -> Ori
     return finished(original, form_name)
 
 
-def _with_batch(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return an output's shape with the batch of one that a squeeze took away."""
-    return (1, *shape) if len(shape) == 1 else shape
-
-
-def read_onnx(path: Path) -> onnx.ModelProto:
+def _read(path: Path) -> onnx.ModelProto:
     """Return a validated .onnx model, with the weights that lie in a file beside it. Raises ModelError."""
     content = model_bytes(path)
+    unknown = f"{path} is no model that is known here: give a .keras, .h5 or .onnx file, or a SavedModel folder"
     try:
         model = onnx.ModelProto.FromString(content)
     except Exception as error:  # protobuf's DecodeError, which is untyped
-        raise ModelError(f"{path} is no model that is known here (.keras, .h5, SavedModel, .onnx)") from error
+        raise ModelError(f"{unknown} ({error})") from error
     if not model.graph.node:
-        raise ModelError(f"{path} is no model that is known here (.keras, .h5, SavedModel, .onnx)")
+        raise ModelError(unknown)
     tensors = [tensor for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
     if tensors:
         _take_in(tensors, path)
@@ -96,13 +94,14 @@ def _take_in(tensors: list[Any], path: Path) -> None:
         name = entry.get("location", "")
         file = path.parent / name
         if not name or Path(name).name != name or name in (".", ".."):
-            raise ModelError(f"{path} is not run: its weights lie in another folder ({name!r}); {_ADVICE}")
+            raise ModelError(f"{path} is not run: its weights are in another folder ({name!r}); {_ADVICE}")
         if not file.is_file() or file.is_symlink():
-            raise ModelError(f"{path} keeps its weights in {name!r}, which has to lie beside it: copy both files")
+            raise ModelError(f"{path} keeps its weights in {name!r}, which has to be beside it: copy both files")
         offset, size = int(entry.get("offset", 0)), int(entry.get("length", file.stat().st_size))
         total += size
         if total > MAX_MODEL_BYTES or offset < 0 or size < 0:
-            raise ModelError(f"{path} is larger than {MAX_MODEL_BYTES >> 20} MiB with its weights: no such network is")
+            limit = f"{MAX_MODEL_BYTES >> 20} MiB of weights, which no network for these images needs"
+            raise ModelError(f"{path} has more than {limit}; {_ADVICE}")
         with file.open("rb") as stream:
             stream.seek(offset)
             tensor.raw_data = stream.read(size)
@@ -125,7 +124,7 @@ class Session:
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises a dozen types of its own, with no common base
-            raise ModelError(f"{path} is not a model that onnxruntime can load: {_line(error)}") from error
+            raise ModelError(f"{path} can't be loaded by onnxruntime: {_line(error)}; {_ADVICE}") from error
 
     def run(self, images: NDArray[Any]) -> list[NDArray[Any]]:
         """Return all outputs for a batch in the graph's own form. Raises ModelError after SECONDS."""
@@ -137,7 +136,7 @@ class Session:
             outputs: list[NDArray[Any]] = self._session.run(None, {self.input_name: images}, options)
             return outputs
         except Exception as error:
-            raise ModelError(f"{self._path} cannot be run: {_line(error)}") from error
+            raise ModelError(f"{self._path} can't be run: {_line(error)}; {_ADVICE}") from error
         finally:
             timer.cancel()
 
@@ -157,12 +156,9 @@ def _input(model: onnx.ModelProto, path: Path) -> tuple[tuple[int | None, ...], 
     """Return shape (with the batch) and dtype of the only input. Raises ModelError."""
     inputs = list(model.graph.input)
     if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs)
-        raise ModelError(f"{path} takes {len(inputs)} inputs ({names}): only networks of one image can be converted")
-    kind = inputs[0].type.tensor_type
-    dtype = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8", TensorProto.DOUBLE: "float64"}.get(
-        kind.elem_type
-    )
+        raise ModelError(several_inputs(path, [value.name for value in inputs]))
+    kind, dtypes = inputs[0].type.tensor_type, {TensorProto.UINT8: "uint8", TensorProto.DOUBLE: "float64"}
+    dtype = {TensorProto.FLOAT: "float32", **dtypes}.get(kind.elem_type)
     if dtype is None:
         name = TensorProto.DataType.Name(kind.elem_type).lower()
         raise ModelError(f"{path} takes images of the type {name}: {_ADVICE}")
@@ -197,53 +193,42 @@ def _with_free_batch(
     """Return a graph that takes any number of images, checked against the file as it is. Raises ModelError."""
     free = with_free_batch(model, batch)
     images = (np.random.default_rng(0).random((batch or 6, *shape)) * (255 if dtype == "uint8" else 1)).astype(dtype)
-    expected = session.run(images)[index]
+    expected = session.run(images)[index].reshape(len(images), -1)
 
     def run(probe: onnx.ModelProto) -> list[NDArray[Any]]:
         opened = Session(probe, path)
         return [output for count in (2, 3) for output in opened.run(np.resize(images, (count, *shape)).astype(dtype))]
 
-    try:
-        free = with_constant_shapes(free, run)
-        runner = Session(free, path)
-        several = runner.run(np.concatenate([images, images]))[index]
-        one = runner.run(images[:1])[index]
-    except ModelError as error:
-        raise ModelError(_fixed(path, batch)) from error
-    expected = expected.reshape(len(images), -1)
-    found = several.reshape(-1, expected.shape[1])
-    same = len(found) == 2 * len(images) and np.allclose(found, np.concatenate([expected] * 2), rtol=_SAME, atol=_SAME)
-    if not same or not np.allclose(one.reshape(1, -1), expected[:1], rtol=_SAME, atol=_SAME):
-        raise ModelError(_fixed(path, batch))
-    return free
-
-
-def _fixed(path: Path, batch: int | None) -> str:
     what = "each image's answer depends on the others" if batch is None else f"it is built for batches of {batch}"
-    return (
+    refused = ModelError(
         f"{path} can't be given a free batch dimension: {what}. Export it with "
         "dynamic_axes={'input': {0: 'batch'}, 'output': {0: 'batch'}} and in evaluation mode"
     )
+    try:
+        free = with_constant_shapes(free, run)
+        runner = Session(free, path)
+        found = [runner.run(part)[index] for part in (np.concatenate([images, images]), images[:1])]
+    except ModelError as error:
+        raise refused from error
+    for answers, right in zip(found, (np.concatenate([expected, expected]), expected[:1]), strict=True):
+        if answers.size != right.size or not np.allclose(answers.reshape(right.shape), right, rtol=_SAME, atol=_SAME):
+            raise refused
+    return free
 
 
 def _largest_batch(model: onnx.ModelProto) -> int:
     """Return how many images fit into a batch of BATCH_VALUES."""
     try:
-        inferred = onnx.shape_inference.infer_shapes(model)
+        values = onnx.shape_inference.infer_shapes(model).graph.value_info
     except Exception:  # its errors have no common base; it only tells a size
         return 1
-    most = max((_values(value) for value in inferred.graph.value_info), default=PIXELS)
-    return max(1, min(LARGEST_BATCH, BATCH_VALUES // max(1, most)))
-
-
-def _values(value: Any) -> int:
-    return prod(dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim[1:])
+    shapes = [[dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim[1:]] for value in values]
+    return max(1, min(LARGEST_BATCH, BATCH_VALUES // max(map(prod, shapes), default=PIXELS)))
 
 
 def without_weight_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy whose inputs are those that a caller gives: IR 3 listed the weights as well."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    result = copy.deepcopy(model)
     stored = {tensor.name for tensor in result.graph.initializer}
     kept = [value for value in result.graph.input if value.name not in stored]
     del result.graph.input[:]
@@ -263,8 +248,7 @@ def constants_of(graph: onnx.GraphProto) -> dict[str, NDArray[Any]]:
 
 def with_free_batch(model: onnx.ModelProto, batch: int | None) -> onnx.ModelProto:
     """Return a copy whose first dimension is free, where it was fixed to `batch` images (None: it was free)."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    result = copy.deepcopy(model)
     graph = result.graph
     for value in (*graph.input, *graph.output):
         if value.type.tensor_type.shape.dim:
@@ -274,12 +258,11 @@ def with_free_batch(model: onnx.ModelProto, batch: int | None) -> onnx.ModelProt
             if not dim.dim_value:
                 dim.Clear()
     del graph.value_info[:]
-    if batch is not None:
-        constants = constants_of(graph)
-        for node in _reshapes_of_images(graph):
-            shape = constants.get(node.input[1])
-            if shape is not None and len(shape) and shape[0] == batch:
-                _set_shape(graph, node, _freed(shape))
+    constants = constants_of(graph) if batch is not None else {}
+    for node in _reshapes_of_images(graph):
+        shape = constants.get(node.input[1])
+        if shape is not None and len(shape) and shape[0] == batch:
+            _set_shape(graph, node, shape)
     return result
 
 
@@ -293,19 +276,17 @@ def with_constant_shapes(model: onnx.ModelProto, run: Run) -> onnx.ModelProto:
     computed = [node for node in _reshapes_of_images(graph) if node.input[1] not in constants]
     if not computed:
         return model
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
+    probe = copy.deepcopy(model)
     del probe.graph.output[:]
     names = list(dict.fromkeys(node.input[1] for node in computed))
     probe.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.INT64, None) for name in names)
     values = run(probe)
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    result = copy.deepcopy(model)
     for name, two, three in zip(names, values[: len(names)], values[len(names) :], strict=True):
         if two.shape == three.shape and (two[0], three[0]) == (2, 3) and (two[1:] == three[1:]).all():
             for node in result.graph.node:
                 if node.op_type == "Reshape" and node.input[1] == name:
-                    _set_shape(result.graph, node, _freed(two))
+                    _set_shape(result.graph, node, two)
     return without_dead_nodes(result)
 
 
@@ -319,26 +300,35 @@ def _reshapes_of_images(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
                 yield node
 
 
-def _freed(shape: NDArray[Any]) -> list[int]:
-    """Return a shape whose first side follows the batch: 0 takes it over, -1 is what is left."""
-    rest = [int(side) for side in shape[1:]]
-    return [0 if -1 in rest else -1, *rest]
-
-
-def _set_shape(graph: onnx.GraphProto, node: onnx.NodeProto, shape: list[int]) -> None:
-    name = f"{node.output[0]}.shape"
-    graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), name))
-    node.input[1] = name
+def _set_shape(graph: onnx.GraphProto, node: onnx.NodeProto, shape: NDArray[Any]) -> None:
+    """Give a Reshape node a constant shape whose first side follows the batch: 0 copies it, -1 is what is left."""
+    rest = shape[1:].tolist()
+    free = np.array([0 if -1 in rest else -1, *rest], np.int64)
+    node.input[1] = f"{node.output[0]}.shape"
+    graph.initializer.append(numpy_helper.from_array(free, node.input[1]))
     kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
     del node.attribute[:]
     node.attribute.extend(kept)
 
 
+def use_default_domain(model: onnx.ModelProto, opset: int | None = None) -> None:
+    """Import the default domain alone, in the lowest format version that its opset has, and name this tool as maker."""
+    opset = opset or next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    del model.opset_import[:]
+    model.opset_import.append(helper.make_opsetid("", opset))
+    model.ir_version = max(LOWEST_IR, helper.find_min_ir_version_for(model.opset_import))
+    model.producer_name, model.producer_version = "fmnist-edge", ""
+
+
 def without_dead_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy without nodes and initializers that no output needs."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
+    result = copy.deepcopy(model)
+    remove_dead_nodes(result.graph)
+    return result
+
+
+def remove_dead_nodes(graph: onnx.GraphProto) -> None:
+    """Drop nodes and initializers that no output needs."""
     needed = {value.name for value in graph.output}
     kept = []
     for node in reversed(graph.node):
@@ -349,4 +339,3 @@ def without_dead_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
     del graph.node[:], graph.initializer[:]
     graph.node.extend(reversed(kept))
     graph.initializer.extend(tensors)
-    return result

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_edge.dataset import Split
-from fmnist_edge.errors import ModelError, UsageError
+from fmnist_edge.errors import ModelError
 from fmnist_edge.model_info import IMAGE_SIDE
 
 if TYPE_CHECKING:
@@ -31,23 +31,18 @@ SCALES: Final[dict[str, tuple[float, float]]] = {
     "-0.5..0.5": (1 / 255, -0.5),
     "standardized-as-mnist": (1 / 255 / 0.3081, -0.1307 / 0.3081),
 }
-COMMON: Final = (
-    "0..1",
-    "0..255",
-    "-1..1",
-    "standardized",
-)  # what tutorials do; others only where they are clearly better
+COMMON: Final = ("0..1", "0..255", "-1..1", "standardized")  # what tutorials do; others must be clearly better
 INVERTED: Final = "-inverted"
 FORM_NAMES: Final = tuple(name + end for end in ("", INVERTED) for name in SCALES)
 
 IMAGES: Final = 2000  # of the training split, evenly spaced
 FIRST_IMAGES: Final = 300  # on which forms that can't win are dropped
 HOPELESS: Final = 0.15  # so far behind the best on those (one standard error is at most 0.03)
-# Accuracies as near as this are told apart by log loss, which is what training made least: networks that were trained
-# on 0..1 for two epochs have been seen to be 1.5 points more accurate with 0..255, at six times the log loss.
+# Accuracies this close are told apart by log loss, which training minimized: networks trained on 0..1 for two epochs
+# have been seen to be 1.5 points more accurate with 0..255, at six times the log loss.
 BY_LOG_LOSS: Final = 0.03
-CLOSE: Final = 0.005  # a form that is as near as this to the taken one, or more accurate, is worth a warning
-LEAST_ACCURACY: Final = 0.5  # on training images; below it, these are not the network's images
+CLOSE: Final = 0.005  # another form that comes this close to the chosen one, or is more accurate, is worth a warning
+LEAST_ACCURACY: Final = 0.5  # on training images; below it, the network was trained on other images
 _LEAST_PROBABILITY: Final = 1e-7  # what a probability of 0 counts as in the log loss
 
 
@@ -60,7 +55,6 @@ class InputForm:
     shape: tuple[int, ...]
     """Of one image as the network takes it: (28, 28), (28, 28, 1), (1, 28, 28), (784,), ..., with 1 or 3 channels."""
     dtype: str = "float32"
-    """What the network takes."""
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -100,7 +94,7 @@ class InputForm:
 
 @dataclass(frozen=True)
 class FormScore:
-    """What a network answers to training images in one form."""
+    """How well a network does on training images in one form."""
 
     form: InputForm
     accuracy: float
@@ -108,65 +102,80 @@ class FormScore:
     log_loss: float
     """Mean of -log(probability of the right class), in nats."""
 
+    @property
+    def is_common(self) -> bool:
+        """Tell whether tutorials scale images like this."""
+        return self.form.name in COMMON
+
+    def figures(self) -> dict[str, Any]:
+        """Return what metadata say of the form."""
+        return {
+            "form": self.form.name,
+            "accuracy": round(self.accuracy, 4),
+            "log_loss": round(self.log_loss, 4),
+        }
+
 
 @dataclass(frozen=True)
 class InputFormReport:
-    """The form that was taken, and what was measured."""
+    """The chosen form, and what was measured."""
 
-    best: FormScore
-    images: int
-    """Training images that it was measured on."""
     scores: list[FormScore]
-    """All forms that stayed in to the end: the taken one, then the common ones, each by accuracy."""
-    given: bool
+    """All forms that were measured to the end: the chosen one, then the common ones, each by accuracy."""
+    images: int
+    """How many training images they were measured on."""
+    found: Literal["given", "measured"]
     """Whether --input-form named it."""
 
     @property
+    def best(self) -> FormScore:
+        """Return the chosen form."""
+        return self.scores[0]
+
+    @property
     def runner_up(self) -> FormScore | None:
-        """Return the next best form, if any was near."""
+        """Return the next best form, if any came near."""
         return self.scores[1] if len(self.scores) > 1 else None
 
     @property
     def summary(self) -> str:
         """Return a sentence that names the form and how it was found."""
         best = self.best
-        found = "given" if self.given else "measured"
-        return f"input form {best.form} ({found}): {best.accuracy:.1%} of {self.images:,} training images right"
+        return f"input form {best.form} ({self.found}): {best.accuracy:.1%} of {self.images:,} training images right"
 
     @property
     def warning(self) -> str | None:
         """Return a sentence if another form is as good or the given form is poor, naming the option."""
         best, other = self.best, self.runner_up
-        if self.given and best.accuracy < LEAST_ACCURACY:
+        if self.found == "given" and best.accuracy < LEAST_ACCURACY:
             return f"with --input-form {best.form.name}, only {best.accuracy:.1%} of the training images are right"
         if other is None or best.accuracy - other.accuracy > CLOSE:
             return None
+        log_losses = f"log loss {best.log_loss:.3g} against {other.log_loss:.3g}"
+        if best.is_common and not other.is_common:
+            reason = f"{best.form.name} is the form that tutorials use ({log_losses})"
+        elif best.log_loss <= other.log_loss:
+            reason = log_losses
+        else:
+            reason = f"accuracy ({log_losses})"
         return (
             f"the input form is a close call: accuracy {best.accuracy:.4f} on training images with {best.form.name}, "
-            f"{other.accuracy:.4f} with {other.form.name}; log loss {best.log_loss:.3g} against {other.log_loss:.3g} "
-            f"decided. If you trained on the other, say --input-form {other.form.name}"
+            f"{other.accuracy:.4f} with {other.form.name}. What decided: {reason}. If you trained on the other, add "
+            f"--input-form {other.form.name}"
         )
 
     def as_record(self) -> dict[str, Any]:
         """Return what the model's metadata say of the form."""
-        record: dict[str, Any] = {
-            "form": self.best.form.name,
-            "shape": list(self.best.form.shape),
-            "dtype": self.best.form.dtype,
-            "found": "given" if self.given else "measured",
+        form = self.best.form
+        record = {
+            **self.best.figures(),
+            "shape": list(form.shape),
+            "dtype": form.dtype,
+            "found": self.found,
             "images": self.images,
             "split": "train",
-            "accuracy": round(self.best.accuracy, 4),
-            "log_loss": round(self.best.log_loss, 4),
         }
-        if self.runner_up is not None:
-            other = self.runner_up
-            record["runner_up"] = {
-                "form": other.form.name,
-                "accuracy": round(other.accuracy, 4),
-                "log_loss": round(other.log_loss, 4),
-            }
-        return record
+        return record if self.runner_up is None else record | {"runner_up": self.runner_up.figures()}
 
 
 def plausible_shapes(shape: Sequence[int | None] | None) -> list[tuple[int, ...]]:
@@ -174,26 +183,19 @@ def plausible_shapes(shape: Sequence[int | None] | None) -> list[tuple[int, ...]
 
     An empty list means that it takes no images of 28x28 pixels.
     """
-    known = [(IMAGE_SIDE, IMAGE_SIDE), (PIXELS,), (PIXELS, 1), (1, PIXELS)]
-    for side in (IMAGE_SIDE, IMAGE_SIDE + 4):
-        known += [(side, side, 1), (1, side, side), (side, side, 3), (3, side, side)]
-    known.append((IMAGE_SIDE + 4, IMAGE_SIDE + 4))
     if shape is None:
-        return known[:2] + known[4:6]
-    fits = [
-        one
-        for one in known
-        if len(one) == len(shape) and all(side in (None, mine) for side, mine in zip(shape, one, strict=True))
-    ]
-    small = [one for one in fits if IMAGE_SIDE + 4 not in one]
-    return small or fits
-
-
-def named_form(name: str) -> str:
-    """Return the name of a form as people type it. Raises UsageError for one that does not exist."""
-    if name not in FORM_NAMES:
-        raise UsageError(f"no input form {name!r}: choose one of {', '.join(FORM_NAMES)}")
-    return name
+        return [(28, 28), (PIXELS,), (28, 28, 1), (1, 28, 28)]
+    known = [(28, 28), (PIXELS,), (PIXELS, 1), (1, PIXELS), (28, 28, 1), (1, 28, 28), (28, 28, 3), (3, 28, 28)]
+    padded = [(32, 32, 1), (1, 32, 32), (32, 32, 3), (3, 32, 32), (32, 32)]
+    for shapes in (known, padded):
+        fits = [
+            one
+            for one in shapes
+            if len(one) == len(shape) and all(side in (None, mine) for side, mine in zip(shape, one, strict=True))
+        ]
+        if fits:
+            return fits
+    return []
 
 
 def with_measured_form(original: Original, split: Split) -> tuple[Original, InputFormReport]:
@@ -203,11 +205,11 @@ def with_measured_form(original: Original, split: Split) -> tuple[Original, Inpu
     of the images their label.
     """
     report = measure_input_form(original, split)
-    if not report.given and report.best.accuracy < LEAST_ACCURACY:
+    if report.found == "measured" and report.best.accuracy < LEAST_ACCURACY:
         raise ModelError(
-            f"{original.path} was not trained on these images: its best input form, {report.best.form.name}, gives "
-            f"{report.best.accuracy:.1%} of {report.images:,} training images of Fashion-MNIST the right label. If it "
-            "was, and its classes are in the dataset's order, name the form with --input-form"
+            f"{original.path} was not trained on these images: its best input form, {report.best.form.name}, gets "
+            f"{report.best.accuracy:.1%} of {report.images:,} training images of Fashion-MNIST right. If it was, and "
+            "its classes are in the dataset's order, name the form with --input-form"
         )
     return replace(original, form=report.best.form), report
 
@@ -216,16 +218,15 @@ def measure_input_form(original: Original, split: Split) -> InputFormReport:
     """Try a network on training images in every plausible form, or in the one that it was opened with."""
     step = max(1, len(split.images) // IMAGES)
     images, labels = split.images[::step][:IMAGES], split.labels[::step][:IMAGES]
-    forms = list(_forms(original))
     first = slice(0, FIRST_IMAGES)
-    likely = [(form, _probabilities(original, form, images[first])) for form in forms]
+    likely = [(form, _probabilities(original, form, images[first])) for form in _forms(original)]
     accuracies = [_accuracy(probabilities, labels[first]) for _, probabilities in likely]
     scores = []
     for (form, begun), accuracy in zip(likely, accuracies, strict=True):
         if accuracy >= max(accuracies) - HOPELESS:
             rest = _probabilities(original, form, images[FIRST_IMAGES:])
             scores.append(_score(form, np.concatenate([begun, rest]), labels))
-    return InputFormReport(_best(scores), len(images), _ordered(scores), original.form is not None)
+    return InputFormReport(_ordered(scores), len(images), "measured" if original.form is None else "given")
 
 
 def _forms(original: Original) -> Iterator[InputForm]:
@@ -256,16 +257,13 @@ def _score(form: InputForm, probabilities: NDArray[np.float32], labels: NDArray[
     return FormScore(form, _accuracy(probabilities, labels), log_loss)
 
 
-def _best(scores: list[FormScore]) -> FormScore:
-    """Return the most accurate score; of close ones a common form, and of several the one of least log loss."""
+def _ordered(scores: list[FormScore]) -> list[FormScore]:
+    """Return the chosen form first, then the common ones, each by accuracy.
+
+    Chosen is the most accurate form; of those close to it a common one, and of several the one of least log loss.
+    """
     most = max(score.accuracy for score in scores)
     near = [score for score in scores if score.accuracy >= most - BY_LOG_LOSS]
-    common = [score for score in near if score.form.name in COMMON]
-    return min(common or near, key=lambda score: score.log_loss)
-
-
-def _ordered(scores: list[FormScore]) -> list[FormScore]:
-    """Return the taken form first, then the common ones, each by accuracy."""
-    best = _best(scores)
+    best = min([score for score in near if score.is_common] or near, key=lambda score: score.log_loss)
     others = [score for score in scores if score is not best]
-    return [best, *sorted(others, key=lambda s: (s.form.name not in COMMON, -s.accuracy, s.log_loss))]
+    return [best, *sorted(others, key=lambda score: (not score.is_common, -score.accuracy, score.log_loss))]

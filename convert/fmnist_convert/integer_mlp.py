@@ -24,8 +24,6 @@ IR_VERSION: Final = 7
 # The image is its own quantized form: a grey level g stands for g/255, with zero point 0.
 IMAGE_SCALE: Final = np.float32(1 / 255)
 ACTIVATION_LIMIT: Final = 255
-LOGITS: Final = "logits"  # float32 [batch, 10]
-HIDDEN: Final = "hidden_quantized"  # uint8 [batch, units]: of a chain with one hidden layer
 
 
 @dataclass(frozen=True)
@@ -78,11 +76,6 @@ class IntegerMlp:
 
     layers: tuple[IntegerLayer, ...]
 
-    def hidden(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the last hidden layer's quantized activations, uint8 [n, units], of uint8 [n, 28, 28] images."""
-        pixels = images.reshape(-1, PIXELS)
-        return pixels if len(self.layers) == 1 else self._last_inputs(self.layers[0].sums(pixels))
-
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the logits, float32 [n, 10], of uint8 [n, 28, 28] images."""
         return self.logits_behind(self.layers[0].sums(images.reshape(-1, PIXELS)))
@@ -122,7 +115,7 @@ EXACT_IN_FLOAT32: Final = 1028
 
 def build_onnx(network: IntegerMlp) -> onnx.ModelProto:
     """Return the ONNX form of an integer network; checked by onnx's own checker with shape inference."""
-    names = layer_names(len(network.layers))
+    names = _layer_names(len(network.layers))
     nodes = [
         helper.make_node("Flatten", [INPUT_NAME], ["pixels"], name="flatten", axis=1),
         _dequantize("pixels", "image_scale", "activation_zero"),
@@ -132,8 +125,8 @@ def build_onnx(network: IntegerMlp) -> onnx.ModelProto:
         nodes += _layer(source, name, f"{name}_sum")
         nodes += _activation(name)
         source = f"{name}_quantized"
-    nodes += _layer(source, names[-1], LOGITS)
-    nodes.append(helper.make_node("Softmax", [LOGITS], [OUTPUT_NAME], name="softmax", axis=1))
+    nodes += _layer(source, names[-1], "logits")
+    nodes.append(helper.make_node("Softmax", ["logits"], [OUTPUT_NAME], name="softmax", axis=1))
     image = helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, [BATCH_DIMENSION, IMAGE_SIDE, IMAGE_SIDE])
     probabilities = helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, [BATCH_DIMENSION, len(LABELS)])
     graph = helper.make_graph(nodes, "classifier", [image], [probabilities], _initializers(network, names))
@@ -147,31 +140,10 @@ def build_onnx(network: IntegerMlp) -> onnx.ModelProto:
     return model
 
 
-def read_onnx(model: onnx.ModelProto) -> IntegerMlp:
-    """Return the integers of a file that `build_onnx` made."""
-    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    scale, layers = IMAGE_SCALE, []
-    for name in layer_names(sum(node.op_type == "Gemm" for node in model.graph.node)):
-        kernel = IntegerKernel(tensors[f"{name}_kernel"], tensors[f"{name}_kernel_scale"])
-        layers.append(IntegerLayer(kernel, tensors[f"{name}_bias"], scale))
-        scale = np.float32(tensors.get(f"{name}_scale", 0))
-    return IntegerMlp(tuple(layers))
-
-
-def layer_names(count: int) -> list[str]:
+def _layer_names(count: int) -> list[str]:
     """Return the names of layers in the graph: hidden (numbered if there are several), output."""
     hidden = ["hidden"] if count == 2 else [f"hidden_{number}" for number in range(1, count)]
     return [*hidden, "output"]
-
-
-def with_inner_outputs(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy that also outputs the quantized hidden layer and the logits, for bit comparisons."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    units = next(t.dims[1] for t in model.graph.initializer if t.name == "hidden_kernel")
-    for name, kind, width in ((HIDDEN, TensorProto.UINT8, units), (LOGITS, TensorProto.FLOAT, len(LABELS))):
-        copy.graph.output.append(helper.make_tensor_value_info(name, kind, [BATCH_DIMENSION, width]))
-    return copy
 
 
 def _layer(source: str, layer: str, target: str) -> list[onnx.NodeProto]:

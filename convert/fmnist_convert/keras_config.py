@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -102,7 +103,12 @@ class _Modernizer:
         layers = [self.layer(layer) for layer in inner["layers"]]
         if name == "Sequential":
             return _made("keras", name, self._sequential(node, inner, layers))
+        own = {layer["name"] for layer in inner["layers"] if _has_own_node(layer)}
+        for layer in layers:
+            layer["inbound_nodes"] = _without_own_nodes(layer.get("inbound_nodes", []), own)
         ends = {key: _single(inner.get(key)) for key in ("input_layers", "output_layers")}
+        if str(self._version).startswith("2."):  # where a Functional ends a network, Keras itself leaves its node out
+            ends = _without_own_nodes(ends, {one["name"] for one in layers if one["class_name"] == "Sequential"} & own)
         return _made("keras", "Model", {"name": inner.get("name"), **ends, "trainable": True, "layers": layers})
 
     def _sequential(self, node: Config, inner: Config, layers: list[Config]) -> Config:
@@ -297,6 +303,23 @@ def _first_shape(node: Any) -> Any:
     """Return the input shape that Keras 2 wrote into the first layer, or None."""
     config = node.get("config") or {}
     return config.get("batch_input_shape") or config.get("batch_shape")
+
+
+def _has_own_node(layer: Config) -> bool:
+    """Tell whether Keras 2 counted a node of the layer's own before its calls: it did for models with an input."""
+    first: Config = next(iter((layer.get("config") or {}).get("layers") or []), {})
+    return bool(first.get("class_name") == "InputLayer" or _first_shape(first))
+
+
+def _without_own_nodes(value: Any, own: Collection[str]) -> Any:
+    """Return Keras 2's references [layer, node, tensor, ...] with the nodes of some layers counted from one less."""
+    if isinstance(value, dict) and "class_name" not in value:  # in one with a class, Keras 3 refers to tensors
+        return {key: _without_own_nodes(part, own) for key, part in value.items()}
+    if not isinstance(value, list):
+        return value
+    if len(value) > 2 and isinstance(value[0], str) and value[0] in own and isinstance(value[1], int):
+        return [value[0], max(0, value[1] - 1), *_without_own_nodes(value[2:], own)]
+    return [_without_own_nodes(part, own) for part in value]
 
 
 def _inbound(value: Any) -> Any:

@@ -87,10 +87,17 @@ def _check_size(path: Path, config: Config, stored: int) -> None:
     needed = sum(prod(weight.shape) for weight in model.weights)
     keras.utils.clear_session()
     if needed > stored:
-        raise ModelError(f"{path} is damaged: its layers need {needed:,} weights, and it holds {stored:,}")
+        raise ModelError(
+            f"{path} is damaged: its layers need {needed:,} weights, and it holds {stored:,}; save or download it again"
+        )
     largest = max((_values(one.shape) for one in _tensors(model)), default=0)
     if largest > MAX_LAYER_VALUES:
-        raise ModelError(f"{path} is not run: one of its layers makes {largest:,} values of one image")
+        raise ModelError(f"{path} is not run: {too_large(largest)}")
+
+
+def too_large(values: int) -> str:
+    """Return what a layer is refused with that makes too many values of one image."""
+    return f"one of its layers makes {values:,} values of one image, not at most {MAX_LAYER_VALUES:,}: make it smaller"
 
 
 def _tensors(model: Any) -> Iterator[Any]:

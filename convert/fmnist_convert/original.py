@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_convert.input_form import InputForm, named_form, plausible_shapes
+from fmnist_convert.input_form import FORM_NAMES, InputForm, plausible_shapes
 from fmnist_convert.validation import (
     KerasFile,
     Kind,
@@ -19,7 +20,7 @@ from fmnist_convert.validation import (
     read_h5_file,
     read_keras_archive,
 )
-from fmnist_edge.errors import ModelError
+from fmnist_edge.errors import ModelError, UsageError
 from fmnist_edge.model_info import LABELS
 
 OutputKind: TypeAlias = Literal["probabilities", "logits", "scores"]
@@ -107,7 +108,8 @@ def open_original(path: Path, *, input_form: str | None = None) -> Original:
     `input_form` is one of `FORM_NAMES`. Raises UsageError for another name; ModelError, with one line on what the file
     is and what to do, for what is no classifier of one 28x28 image into ten classes.
     """
-    form_name = None if input_form is None else named_form(input_form)
+    if input_form not in (None, *FORM_NAMES):
+        raise UsageError(f"no input form {input_form!r}: choose one of {', '.join(FORM_NAMES)}")
     kind = model_kind(path)
     if kind == "onnx":
         from fmnist_convert.float_onnx import open_onnx as opened
@@ -115,7 +117,7 @@ def open_original(path: Path, *, input_form: str | None = None) -> Original:
         from fmnist_convert.saved_model import open_saved_model as opened
     else:
         opened = _open_keras
-    return opened(path, kind, model_sha256(path), form_name)
+    return opened(path, kind, model_sha256(path), input_form)
 
 
 def _open_keras(path: Path, kind: Kind, sha256: str, form_name: str | None) -> Original:
@@ -124,8 +126,7 @@ def _open_keras(path: Path, kind: Kind, sha256: str, form_name: str | None) -> O
 
     model, notes = build_network(path, file)
     if len(model.inputs) != 1:
-        shapes = ", ".join(f"{one.name} {_shown(one.shape)}" for one in model.inputs)
-        raise ModelError(f"{path} takes {len(model.inputs)} inputs ({shapes}): only networks of one image convert")
+        raise ModelError(several_inputs(path, [f"{one.name} {_shown(one.shape)}" for one in model.inputs]))
     output = ten_classes(path, [one.shape for one in model.outputs])
     answer = inference(model, output)
     shape = tuple(model.inputs[0].shape[1:])
@@ -143,8 +144,8 @@ def finished(original: Original, form_name: str | None) -> Original:
     shapes = original.shapes
     if not shapes:
         raise ModelError(
-            f"{original.path} takes {_shown((None, *(original.input_shape or ())))}, which is no image of 28x28 pixels "
-            "([28, 28], [28, 28, 1], [1, 28, 28], [784], three channels, or 32x32 padded)"
+            f"{original.path} takes {_shown((None, *(original.input_shape or ())))}, which is no image of 28x28 pixels"
+            ": only [28, 28], [28, 28, 1], [1, 28, 28], [784], the same with three channels, or 32x32 can be converted"
         )
     original = replace(original, output=_output_kind(original, shapes[0]), form_name=form_name)
     if form_name is not None and len(shapes) == 1:
@@ -152,20 +153,23 @@ def finished(original: Original, form_name: str | None) -> Original:
     return original
 
 
+def several_inputs(path: Path, names: Sequence[str]) -> str:
+    """Return the line that refuses a network of several inputs."""
+    return (
+        f"{path} takes {len(names)} inputs ({', '.join(names)}): only a network of one image can be converted; save "
+        "the part of it that takes the image"
+    )
+
+
 def ten_classes(path: Path, shapes: Sequence[Sequence[int | None]]) -> int:
-    """Return which output has ten values an image: the last one if several have. Raises ModelError."""
-    found = [at for at, shape in enumerate(shapes) if _classes(shape) == len(LABELS)]
-    if found:
-        return found[0]
-    shown = " and ".join(_shown(shape) for shape in shapes)
-    raise ModelError(f"{path} gives {shown}, not ten classes: only classifiers of Fashion-MNIST's ten can be converted")
-
-
-def _classes(shape: Sequence[int | None]) -> int:
-    classes = 1
-    for side in shape[1:]:
-        classes *= side or 0
-    return classes
+    """Return the first output that has ten values an image. Raises ModelError."""
+    for at, shape in enumerate(shapes):
+        if prod(side or 0 for side in shape[1:]) == len(LABELS):
+            return at
+    raise ModelError(
+        f"{path} gives {' and '.join(_shown(shape) for shape in shapes)}, not ten classes: only a classifier of "
+        "Fashion-MNIST's ten can be converted; train one that ends in ten values"
+    )
 
 
 def _shown(shape: Sequence[int | None]) -> str:
@@ -177,11 +181,9 @@ def _output_kind(original: Original, shape: tuple[int, ...]) -> OutputKind:
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (_PROBE_IMAGES, 28, 28)).astype(np.uint8)
     images[: _PROBE_IMAGES // 2] //= random.integers(1, 255, (_PROBE_IMAGES // 2, 1, 1)).astype(np.uint8)
-    values = np.concatenate(
-        [original.answer(InputForm(name, shape, original.dtype).apply(images)) for name in ("0..1", "0..255")]
-        if np.dtype(original.dtype).kind == "f"
-        else [original.answer(InputForm("0..255", shape, original.dtype).apply(images))]
-    )
+    names = ("0..1", "0..255") if np.dtype(original.dtype).kind == "f" else ("0..255",)
+    forms = [InputForm(name, shape, original.dtype) for name in names]
+    values = np.concatenate([original.answer(form.apply(images)) for form in forms])
     values = values[np.isfinite(values).all(axis=1)]
     if (values < 0).any() or (values > 1 + 1e-3).any():
         return "logits"

@@ -27,7 +27,7 @@ BATCH: Final = 500  # images between two counts
 ROUNDING: Final = 1e-9  # a figure at its limit passes, however the limit is written in binary
 
 Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""uint8 [n, 28, 28] to float32 [n, 10]."""
+"""Images, uint8 [n, ...], to probabilities, float32 [n, 10]."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Limits:
     """What a quantized model may lose against its original, on the same images."""
 
     max_drop: float = 0.003
-    """Of the accuracy, 0..1: 0.003 is 0.3 points."""
+    """In accuracy, 0..1: 0.003 is 0.3 points."""
     min_agreement: float = 0.985
     """Share of images with the same label, 0..1."""
     max_mean_difference: float = 0.01
@@ -45,11 +45,9 @@ class Limits:
 
     def tightened(self, share: float) -> Limits:
         """Return limits of which only a share (0..1) may be used up."""
+        agreement = 1 - (1 - self.min_agreement) * share
         return Limits(
-            self.max_drop * share,
-            1 - (1 - self.min_agreement) * share,
-            self.max_mean_difference * share,
-            self.max_calibration_loss * share,
+            self.max_drop * share, agreement, self.max_mean_difference * share, self.max_calibration_loss * share
         )
 
 
@@ -63,7 +61,6 @@ class Parity:
     """One model measured against another on the same images."""
 
     images: int
-    """How many images were compared."""
     accuracy: float
     """Of the model, 0..1."""
     reference_accuracy: float
@@ -77,7 +74,6 @@ class Parity:
     calibration_error: float = 0.0
     """Expected calibration error of the model, 0..1."""
     reference_calibration_error: float = 0.0
-    """The same of the model that it is measured against."""
 
     @property
     def agreement(self) -> float:
@@ -197,15 +193,14 @@ def predict_split(
     if original.form is None:
         original, _ = with_measured_form(original, load_split("train", data))
     assert original.form is not None
-    step = f"running {path.name} on {len(images.labels):,} images"
-    return predict_all(original.predict, images.images, progress, step), original.form.name, images.labels
+    progress.step(f"running {path.name} on {len(images.labels):,} images")
+    return predict_all(original.predict, images.images, progress), original.form.name, images.labels
 
 
 def predict_all(
-    predict: Predictor, images: NDArray[np.uint8], progress: Progress, step: str, batch: int = BATCH
+    predict: Predictor, images: NDArray[np.uint8], progress: Progress = SILENT, batch: int = BATCH
 ) -> NDArray[np.float32]:
-    """Run a network over all images in batches, as one step that counts them: float32 [n, 10]."""
-    progress.step(step)
+    """Run a network over all images in batches, and count them: float32 [n, 10]."""
     parts = []
     for start in range(0, len(images), batch):
         progress.count(start, len(images))

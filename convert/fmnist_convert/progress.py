@@ -16,20 +16,20 @@ BAR_WIDTH: Final = 16
 
 
 class Progress:
-    """Hears of steps and counts, and does nothing with them."""
+    """Takes notice of steps and counts, and shows nothing."""
 
     def step(self, title: str) -> None:
-        """Begin a step, and so end the one before; `title` is what it does ("measuring on 10,000 test images")."""
+        """End the present step and begin another; `title` says what it does ("int8 on test images")."""
 
     def count(self, done: int, total: int) -> None:
-        """Say how far the present step is: `done` of `total` images or tries."""
+        """Report that `done` of `total` images or tries of the present step are finished."""
 
 
 SILENT: Final = Progress()
 
 
 class Steps(Progress):
-    """Prints a line for each finished step, with its time, on standard error; draws the present one if asked to."""
+    """Prints a line with its time for each finished step on standard error, and draws the present one if asked to."""
 
     def __init__(self, *, drawing: bool) -> None:
         self._drawing = drawing
@@ -39,9 +39,10 @@ class Steps(Progress):
         self._lock = threading.Lock()
 
     def step(self, title: str) -> None:
-        """End the present step with a line, and begin another."""
+        """Print the present step with its time, and begin another; "" begins none."""
         with self._lock:
-            self._end()
+            if self._title:
+                _write(f"{_CLEAR if self._drawing else ''}  {self._title}  {self._seconds()}\n")
             self._title, self._began, self._count = title, time.monotonic(), None
         self.draw()
 
@@ -49,24 +50,20 @@ class Steps(Progress):
         """Remember how far the step is; the next drawing shows it."""
         self._count = (done, total)
 
-    def finish(self) -> None:
-        """End the last step."""
-        with self._lock:
-            self._end()
-            self._title = ""
-
     def draw(self) -> None:
-        """Draw the present step over its own line."""
+        """Draw the present step over its own line, cut to the terminal's width."""
         with self._lock:
             if self._drawing and self._title:
                 bar = "" if self._count is None else f"  {_bar(*self._count)}"
-                line = f"  {self._title}{bar}  {time.monotonic() - self._began:.1f} s"
-                _write(f"\r\x1b[K{line[: terminal_columns() - 1]}")  # a longer one would scroll at each drawing
+                after = f"{bar}  {self._seconds()}"
+                line = f"  {self._title[: max(8, terminal_columns() - 3 - len(after))]}{after}"
+                _write(f"{_CLEAR}{line[: terminal_columns() - 1]}")  # a longer one would scroll at each drawing
 
-    def _end(self) -> None:
-        if self._title:
-            start = "\r\x1b[K" if self._drawing else ""
-            _write(f"{start}  {self._title}  {time.monotonic() - self._began:.1f} s\n")
+    def _seconds(self) -> str:
+        return f"{time.monotonic() - self._began:.1f} s"
+
+
+_CLEAR: Final = "\r\x1b[K"
 
 
 def _bar(done: int, total: int) -> str:
@@ -82,15 +79,12 @@ def _write(text: str) -> None:
 
 
 @contextlib.contextmanager
-def terminal_progress(on_terminal: bool, *, verbose: bool = False) -> Iterator[Progress]:
-    """Give a Progress: drawn on a terminal, as lines elsewhere if `verbose`, else silent.
-
-    A thread draws, so that a long step is seen to go on.
-    """
-    if not on_terminal and not verbose:
+def terminal_progress(drawing: bool, *, verbose: bool = False) -> Iterator[Progress]:
+    """Yield what shows progress: drawn while it runs, a line a step with `verbose`, or nothing."""
+    if not drawing and not verbose:
         yield SILENT
         return
-    steps, ended = Steps(drawing=on_terminal), threading.Event()
+    steps, ended = Steps(drawing=drawing), threading.Event()
 
     def keep_drawing() -> None:
         while not ended.wait(REFRESH):
@@ -103,4 +97,4 @@ def terminal_progress(on_terminal: bool, *, verbose: bool = False) -> Iterator[P
     finally:
         ended.set()
         thread.join()
-        steps.finish()
+        steps.step("")

@@ -8,6 +8,7 @@ that cost most are left in float, as few as it takes.
 
 from __future__ import annotations
 
+import copy
 import logging
 import tempfile
 from collections import Counter
@@ -24,7 +25,8 @@ from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from fmnist_convert.parity import Limits, Parity, broken_limits, measure_parity
+from fmnist_convert.float_onnx import remove_dead_nodes, use_default_domain
+from fmnist_convert.parity import Limits, Parity, broken_limits, measure_parity, predict_all
 from fmnist_convert.progress import SILENT, Progress
 from fmnist_edge.errors import GateError
 
@@ -47,7 +49,6 @@ ACTIVATIONS: Final = ("Relu", "Clip")
 SCALINGS: Final = ("Cast", "Mul", "Add", "Sub", "Div")
 MOVES: Final = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze")  # the same numbers in another shape
 HALF_A_LEVEL: Final = 0.501  # as far as rounding moves a level anyway
-IR_VERSIONS: Final = {18: 8}  # of the format, by opset (onnx/docs/Versioning.md); opset 13 came with 7
 
 
 @dataclass(frozen=True)
@@ -87,43 +88,43 @@ def quantize_statically(
     """
     with tempfile.TemporaryDirectory() as folder:
         quantizer = _Quantizer(fp32, calibration, operators, Path(folder))
-        judge = _Judge(quantizer, validation, limits.tightened(SAFETY), progress)
-        found = judge.measure(())
+        comparison = _Comparison(quantizer, validation, limits.tightened(SAFETY), progress)
+        found = comparison.measure(())
         if found.broken:
-            found = _least_kept_in_float(judge, quantizer.candidates, found.broken)
+            found = _least_kept_in_float(comparison, quantizer.candidates, found.broken)
         return found.result
 
 
 @dataclass(frozen=True)
-class _Trial:
+class _Candidate:
     result: StaticInt8
     broken: list[str]
 
 
-def _least_kept_in_float(judge: _Judge, candidates: list[str], broken: list[str]) -> _Trial:
+def _least_kept_in_float(comparison: _Comparison, candidates: list[str], broken: list[str]) -> _Candidate:
     """Return the first result that holds: tensors are left in float by how much that gains, and as few as it takes."""
-    costs = judge.costs(candidates)
+    costs = comparison.costs(candidates)
     kept: tuple[str, ...] = ()
     for name in sorted(candidates, key=lambda name: costs[name]):
-        if judge.float_share((*kept, name)) > MOST_IN_FLOAT:
+        if comparison.float_share((*kept, name)) > MOST_IN_FLOAT:
             continue
         kept = (*kept, name)
-        found = judge.measure(kept)
+        found = comparison.measure(kept)
         if not found.broken:
-            return _without_needless(judge, found)
+            return _without_needless(comparison, found)
         broken = found.broken
     raise GateError(f"no int8 form holds the limits on validation images: {'; '.join(broken)}")
 
 
-def _without_needless(judge: _Judge, found: _Trial) -> _Trial:
+def _without_needless(comparison: _Comparison, found: _Candidate) -> _Candidate:
     """Return a result that holds with each tensor back in int8 whose stay in float turns out not to be needed."""
     for name in found.result.kept_in_float[:-1]:
-        fewer = judge.measure(tuple(one for one in found.result.kept_in_float if one != name))
+        fewer = comparison.measure(tuple(one for one in found.result.kept_in_float if one != name))
         found = found if fewer.broken else fewer
     return found
 
 
-class _Judge:
+class _Comparison:
     """Measures quantized forms of one network against its float form."""
 
     def __init__(self, quantizer: _Quantizer, validation: Pictures, limits: Limits, progress: Progress) -> None:
@@ -131,7 +132,7 @@ class _Judge:
         progress.step("fp32 on validation images")
         self._reference = run(quantizer.prepared, validation.inputs, progress)
 
-    def measure(self, kept: tuple[str, ...]) -> _Trial:
+    def measure(self, kept: tuple[str, ...]) -> _Candidate:
         """Measure the form with some tensors left in float."""
         self._progress.step(f"int8 on validation images, in float: {', '.join(kept) or 'nothing'}")
         model = self._quantizer.quantize(kept)
@@ -140,7 +141,7 @@ class _Judge:
         broken = broken_limits("int8", parity, self._limits)
         if kept and batch_difference(model, self._validation.inputs, found) > BATCH_DIFFERENCE:
             broken.append("an image alone gets another answer than in a batch")
-        return _Trial(StaticInt8(model, kept, parity), broken)
+        return _Candidate(StaticInt8(model, kept, parity), broken)
 
     def float_share(self, kept: Collection[str]) -> float:
         """Return the share of all weights, 0..1, that are in float with these tensors."""
@@ -186,10 +187,11 @@ class _Quantizer:
             )
         finally:
             logging.disable(level)
-        self._quantized = _default_domain(onnx.load(output))
+        self._quantized = onnx.load(output)
+        use_default_domain(self._quantized)
         _round_once(self._quantized.graph)
         _float_logits(self._quantized.graph)
-        _remove_unused(self._quantized.graph)
+        remove_dead_nodes(self._quantized.graph)
         self._ways = _ways_to_float(self._quantized.graph, self.prepared.graph)
 
     @property
@@ -206,8 +208,7 @@ class _Quantizer:
 
     def quantize(self, kept_in_float: Collection[str]) -> onnx.ModelProto:
         """Return the QDQ form with the named tensors left in float; default-domain operators only."""
-        model = onnx.ModelProto()
-        model.CopyFrom(self._quantized)
+        model = copy.deepcopy(self._quantized)
         constants = {tensor.name: tensor for tensor in self.prepared.graph.initializer}
         known = {tensor.name for tensor in model.graph.initializer}
         for name in kept_in_float:
@@ -215,7 +216,8 @@ class _Quantizer:
                 _read_instead(model.graph, rounded, exact)
                 if exact in constants and exact not in known:
                     model.graph.initializer.append(constants[exact])
-        return _finished(model)
+        _finish(model)
+        return model
 
 
 def _round_once(graph: onnx.GraphProto) -> None:
@@ -279,23 +281,20 @@ class _Reader(CalibrationDataReader):
         return next(self._feeds, None)
 
 
-def run(model: onnx.ModelProto, inputs: NDArray[np.uint8], progress: Progress = SILENT) -> NDArray[np.float32]:
-    """Return the first output, float32 [n, 10], for uint8 inputs [n, ...]."""
+def run(
+    model: onnx.ModelProto, inputs: NDArray[np.uint8], progress: Progress = SILENT, batch: int = BATCH
+) -> NDArray[np.float32]:
+    """Return the first output, float32 [n, 10], for uint8 inputs [n, ...], run `batch` at a time."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    name, parts = session.get_inputs()[0].name, []
-    for number, batch in enumerate(_batches(inputs)):
-        progress.count(min(number * BATCH, len(inputs)), len(inputs))
-        parts.append(session.run(None, {name: batch})[0])
-    progress.count(len(inputs), len(inputs))
-    return np.concatenate(parts)
+    name = session.get_inputs()[0].name
+    return predict_all(lambda part: session.run(None, {name: part})[0], inputs, progress, batch)
 
 
 def batch_difference(model: onnx.ModelProto, inputs: NDArray[np.uint8], together: NDArray[np.float32]) -> float:
-    """Return by how much a probability of a few inputs differs alone from that in a batch."""
-    alone = [run(model, inputs[at : at + 1]) for at in range(min(SINGLES, len(inputs)))]
-    return float(np.abs(np.concatenate(alone) - together[: len(alone)]).max())
+    """Return the largest difference that running inputs alone makes to a probability, on the first few of them."""
+    return float(np.abs(run(model, inputs[:SINGLES], batch=1) - together[:SINGLES]).max())
 
 
 def _batches(inputs: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
@@ -307,7 +306,8 @@ def _prepared(fp32: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     given, optimized = folder / "fp32.onnx", folder / "optimized.onnx"
     onnx.save(fp32, given)
     quant_pre_process(given, optimized, skip_symbolic_shape=True)
-    model = _default_domain(onnx.load(optimized))
+    model = onnx.load(optimized)
+    use_default_domain(model)
     pool_globally(model.graph)
     counts: Counter[str] = Counter()
     for node in model.graph.node:
@@ -316,31 +316,14 @@ def _prepared(fp32: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     return model
 
 
-def _finished(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the file's final form: the image straight into the integers, no trace of how it was made."""
-    result = _default_domain(model)
-    graph = result.graph
+def _finish(model: onnx.ModelProto) -> None:
+    """Bring a model to the file's final form: the image straight into the integers, no trace of how it was made."""
+    graph = model.graph
     _feed_directly(graph)
-    _remove_unused(graph)
-    ordered = sorted(graph.initializer, key=lambda tensor: tensor.name)
-    del graph.initializer[:]
-    graph.initializer.extend(ordered)
-    del graph.value_info[:]
-    del result.metadata_props[:]
-    onnx.checker.check_model(result, full_check=True)
-    return result
-
-
-def _default_domain(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy that imports the default domain alone, with the lowest format version that its opset allows."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    del result.opset_import[:]
-    result.opset_import.append(helper.make_opsetid("", opset))
-    result.ir_version = IR_VERSIONS.get(opset, 7 if opset < 15 else 8)
-    result.producer_name, result.producer_version = "fmnist-edge", ""
-    return result
+    remove_dead_nodes(graph)
+    graph.initializer.sort(key=lambda tensor: tensor.name)
+    del graph.value_info[:], model.metadata_props[:]
+    onnx.checker.check_model(model, full_check=True)
 
 
 def pool_globally(graph: onnx.GraphProto) -> None:
@@ -360,7 +343,7 @@ def pool_globally(graph: onnx.GraphProto) -> None:
         place = list(graph.node).index(node)
         graph.node.insert(place, helper.make_node("GlobalAveragePool", [before.input[0]], [pooled]))
         node.CopyFrom(helper.make_node("Flatten", [pooled], list(node.output), axis=1))
-    _remove_unused(graph)
+    remove_dead_nodes(graph)
 
 
 def _float_logits(graph: onnx.GraphProto) -> None:
@@ -417,21 +400,6 @@ def _scaled(operator: str, number: float, factor: float, offset: float) -> tuple
             return factor, offset + number
         case _:
             return factor, offset - number
-
-
-def _remove_unused(graph: onnx.GraphProto) -> None:
-    """Drop nodes and constants that no output depends on."""
-    needed = {value.name for value in graph.output}
-    kept = []
-    for node in reversed(graph.node):
-        if needed & set(node.output):
-            needed |= set(node.input)
-            kept.append(node)
-    del graph.node[:]
-    graph.node.extend(reversed(kept))
-    constants = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.initializer[:]
-    graph.initializer.extend(constants)
 
 
 def _attribute(node: onnx.NodeProto, name: str) -> Any:

@@ -48,11 +48,6 @@ def pair_sums(kernel: NDArray[np.generic]) -> Float64:
     return np.asarray(np.maximum(sums[0].max(axis=0), sums[1].max(axis=0)), np.float64)
 
 
-def keeps_bounds(values: NDArray[np.int8]) -> bool:
-    """Tell whether an int8 kernel gives the same integers on every CPU."""
-    return bool(values.min() >= -WEIGHT_LIMIT and pair_sums(values).max() <= PAIR_LIMIT)
-
-
 def smallest_scales(kernel: Float64, *, bounded: bool = True) -> Float64:
     """Return the smallest scale of each output channel that holds the bounds without clipping."""
     scales = np.abs(kernel).max(axis=0) / WEIGHT_LIMIT

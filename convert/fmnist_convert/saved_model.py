@@ -1,8 +1,8 @@
 """Opening a TensorFlow SavedModel folder: what `model.export` of Keras 3 and `model.save` of Keras 2 write.
 
-A SavedModel is a program. It is loaded only if every operation in it is one of those that networks are made of: none
-of them reads or writes files (but for restoring and saving the weights, which only runs when asked to), opens a
-connection, loads a library, calls Python, loops, or makes tensors of a size that is not fixed by the network.
+A SavedModel is a program. It is loaded only if no operation in it calls Python, opens a connection or reads files (but
+for restoring and saving the weights), and run only if its inference consists of the operations of plain networks: no
+state, no loops, no tensors of a size that the network does not fix.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_convert.backend import tf
-from fmnist_convert.keras_model import BATCH_VALUES, LARGEST_BATCH, MAX_LAYER_VALUES, cause_of
-from fmnist_convert.original import Original, finished, ten_classes
+from fmnist_convert.keras_model import BATCH_VALUES, LARGEST_BATCH, MAX_LAYER_VALUES, cause_of, too_large
+from fmnist_convert.original import Original, finished, several_inputs, ten_classes
 from fmnist_convert.validation import MAX_BYTES, Kind
 from fmnist_edge.errors import ModelError
 
@@ -35,17 +35,10 @@ _NETWORK: Final = frozenset(
     Einsum _FusedConv2D _FusedMatMul
     """.split()  # noqa: SIM905 - as a list it would fill a page
 )
-# In no function at all, also where inference does not call it.
+# Prefixes of operations that no function may have, even one that inference does not call.
 _DANGEROUS: Final = (
-    "PyFunc",
-    "EagerPyFunc",
-    "ReadFile",
-    "WriteFile",
-    "MatchingFiles",
-    "Remote",
-    "Load",
-    "Rpc",
-    "Debug",
+    *("PyFunc", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles"),
+    *("Remote", "Load", "Rpc", "Debug"),
 )
 _OBJECTS: Final = ("user_object", "function", "variable", "bare_concrete_function", "constant", "captured_tensor")
 _MAX_FILES: Final = 200
@@ -63,8 +56,7 @@ def open_saved_model(path: Path, kind: Kind, sha256: str, form_name: str | None)
     _refuse_effects(function, path)
     inputs = function.structured_input_signature[1]
     if len(inputs) != 1:
-        names = ", ".join(inputs)
-        raise ModelError(f"{path} takes {len(inputs)} inputs ({names}): only networks of one image can be converted")
+        raise ModelError(several_inputs(path, list(inputs)))
     ((name, spec),) = inputs.items()
     outputs = list(function.structured_outputs.values())
     index = ten_classes(path, [_sides(one.shape) for one in outputs])
@@ -104,11 +96,11 @@ def _validate(path: Path) -> None:
     if len(files) > _MAX_FILES or any(file.is_symlink() for file in path.rglob("*")):
         raise ModelError(f"{path} is not loaded: a SavedModel has a few plain files, without links; {_ADVICE}")
     if sum(file.stat().st_size for file in files) > 3 * MAX_BYTES:
-        raise ModelError(f"{path} is larger than {3 * MAX_BYTES >> 20} MiB: no network for these images is")
+        raise ModelError(f"{path} has more than {3 * MAX_BYTES >> 20} MiB: no network for these images does; {_ADVICE}")
     try:
         saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     except Exception as error:  # protobuf's DecodeError has no public home
-        raise ModelError(f"{path} is damaged: its saved_model.pb cannot be read ({error})") from error
+        raise ModelError(f"{path} is damaged: its saved_model.pb can't be read ({error}); {_ADVICE}") from error
     for meta in saved.meta_graphs:
         fault = next(_faults(meta), None)
         if fault:
@@ -134,22 +126,20 @@ def _refuse_effects(function: Any, path: Path) -> None:
     for node in [*graph.node, *(node for one in graph.library.function for node in one.node_def)]:
         if node.op not in _NETWORK:
             raise ModelError(
-                f"{path} is not run: its operation {node.op} is none of a plain network at inference; {_ADVICE}"
+                f"{path} is not run: its operation {node.op} is not one of a plain network at inference; {_ADVICE}"
             )
         if node.op == "Const":
             sides = [dim.size for dim in node.attr["value"].tensor.tensor_shape.dim]
             if prod(sides) > 4 * MAX_LAYER_VALUES:
-                raise ModelError(f"{path} is not run: one of its constants has the sides {sides}")
+                raise ModelError(f"{path} is not run: one of its constants has the sides {sides}; {_ADVICE}")
 
 
 def _signature(loaded: Any, path: Path) -> Any:
     """Return the inference function. Raises ModelError."""
     signatures = dict(loaded.signatures)
-    for name in ("serving_default", "serve"):
-        if name in signatures:
-            return signatures[name]
-    if len(signatures) == 1:
-        return next(iter(signatures.values()))
+    names = [name for name in ("serving_default", "serve") if name in signatures] or list(signatures)[:2]
+    if len(names) == 1 or names[:1] == ["serving_default"]:
+        return signatures[names[0]]
     raise ModelError(f"{path} has no signature `serving_default`: {_ADVICE}")
 
 
@@ -159,11 +149,8 @@ def _sides(shape: Any) -> tuple[int | None, ...]:
 
 def _largest_batch(function: Any, path: Path) -> int:
     """Return how many images fit into a batch of BATCH_VALUES. Raises ModelError for a layer that is too large."""
-    most = 1
-    for operation in function.graph.get_operations():
-        for output in operation.outputs:
-            if output.shape.rank:
-                most = max(most, prod(side or 1 for side in output.shape.as_list()[1:]))
+    outputs = [output.shape for operation in function.graph.get_operations() for output in operation.outputs]
+    most = max(prod(side or 1 for side in shape.as_list()[1:]) if shape.rank else 1 for shape in outputs)
     if most > MAX_LAYER_VALUES:
-        raise ModelError(f"{path} is not run: one of its layers makes {most:,} values of one image")
+        raise ModelError(f"{path} is not run: {too_large(most)}")
     return max(1, min(LARGEST_BATCH, BATCH_VALUES // most))

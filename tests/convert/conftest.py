@@ -41,10 +41,11 @@ def chain(fp32: Any) -> Any:
 @pytest.fixture(scope="session")
 def quantized(chain: Any) -> Any:
     """Return the shipped integers, which is what quantization finds (a test runs it anew)."""
-    from fmnist_convert.integer_mlp import read_onnx
     from fmnist_convert.quantize_mlp import Quantized
 
-    shipped = read_onnx(onnx.load(EMBEDDED_CLASSIFIER))
+    from .chains import read_integers
+
+    shipped = read_integers(onnx.load(EMBEDDED_CLASSIFIER))
     return Quantized(shipped, chain, 0.3, 1.0, True, 0.0015)
 
 

@@ -247,7 +247,7 @@ def test_a_given_form_is_kept_and_said_to_be_poor(tmp_path: Path) -> None:
     made = zoo()["inverted"]
     made.model.save(tmp_path / "model.keras")
     report, _ = exported(tmp_path / "model.keras", "0..1")
-    assert (report.best.form.name, report.given) == ("0..1", True)
+    assert (report.best.form.name, report.found) == ("0..1", "given")
     assert report.warning is not None
     assert "--input-form 0..1" in report.warning
 

@@ -11,7 +11,7 @@ from fmnist_convert.rounding import (
     PAIR_LIMIT,
     compensated_rounding,
     descend,
-    keeps_bounds,
+    limits,
     output_error,
     pair_sums,
     prepare_hessian,
@@ -19,6 +19,8 @@ from fmnist_convert.rounding import (
     round_scale,
     smallest_scales,
 )
+
+from .chains import keeps_bounds
 
 RANDOM = np.random.default_rng(0)
 
@@ -43,26 +45,12 @@ def test_pair_sum_is_the_worst_same_sign_sum_of_adjacent_inputs() -> None:
     assert pair_sums(np.array([[-70], [-60]])).tolist() == [130]
 
 
-@pytest.mark.parametrize(
-    ("column", "kept"),
-    [
-        ([64, 64], True),
-        ([127, 1], True),
-        ([127, 2], False),
-        ([-127, -2], False),
-        ([-128, 0], False),
-        ([127, -127], True),
-    ],
-)
-def test_bounds_are_those_of_16_bit_pair_sums(column: list[int], kept: bool) -> None:
-    values = np.array(column, np.int8)[:, None]
-    assert keeps_bounds(values) is kept
-    worst = max(
-        abs(int(np.clip(column[0], 0, None)) * 255 + int(np.clip(column[1], 0, None)) * 255),
-        abs(int(np.clip(column[0], None, 0)) * 255 + int(np.clip(column[1], None, 0)) * 255),
-    )
-    if kept:
-        assert worst <= 32767
+@pytest.mark.parametrize("other", [-127, -64, 0, 1, 64, 127])
+def test_a_weight_may_be_as_large_as_16_bits_hold_beside_the_other_of_its_pair(other: int) -> None:
+    low, high = (int(limit[0]) for limit in limits(np.array([float(other)])))
+    for weight, beside in ((high, max(other, 0)), (-low, max(-other, 0))):
+        assert 255 * (weight + beside) <= 2**15 - 1
+        assert weight == 127 or 255 * (weight + beside + 1) > 2**15 - 1
 
 
 def test_smallest_scales_need_no_clipping() -> None:
