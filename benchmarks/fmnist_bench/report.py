@@ -116,6 +116,7 @@ def page(results: Results, against: Results | None = None) -> Page:
 
 
 def backends_table(results: Results, keys: Sequence[str] = tuple(BACKENDS)) -> Table:
+    """Return the table of backends, or of some of them."""
     rows = [
         [
             _title(key),
