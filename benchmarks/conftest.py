@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from fmnist_bench.timing import Measure, Run, Turn, calibrate, environment, interleave
+from fmnist_bench import environment
 
 os.environ.update(environment())  # before numpy is imported, which reads its number of threads once
 
 from fmnist_bench import workloads
 from fmnist_bench.backends import BACKENDS, Images, Network
 from fmnist_bench.models import Prepared, load_average, prepare
+from fmnist_bench.workloads import Measure, Run, Turn, calibrate, interleave
 from fmnist_edge.errors import DataError
 
 _turns: list[Turn] = []

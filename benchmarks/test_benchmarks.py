@@ -12,7 +12,7 @@ import pytest
 from fmnist_bench import workloads
 from fmnist_bench.backends import BACKENDS, OURS, Images, Network
 from fmnist_bench.models import Prepared
-from fmnist_bench.timing import Measure, peak_bytes
+from fmnist_bench.workloads import Measure, peak_bytes
 from fmnist_edge import LABELS
 from fmnist_edge.model_info import EMBEDDED_PHOTO_MODEL
 

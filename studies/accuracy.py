@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from fmnist_bench.text import markdown_rows
+from fmnist_bench.report import markdown_rows
 from fmnist_edge.atomic import write_atomically
 from fmnist_train.backend import use_one_thread
 from fmnist_train.backup import Backup

@@ -20,11 +20,10 @@ from typing import Any, Final
 import numpy as np
 
 import fmnist_edge
+from fmnist_bench import environment
 from fmnist_bench.backends import Images
-from fmnist_bench.report import COLD, MANY, ONE, PHOTO, PNG, Table
-from fmnist_bench.text import digits, duration
-from fmnist_bench.timing import environment, start, timed
-from fmnist_bench.workloads import PROGRAMS, photo, picture_file
+from fmnist_bench.report import COLD, MANY, ONE, PHOTO, PNG, Table, digits, duration
+from fmnist_bench.workloads import PROGRAMS, photo, picture_file, start, timed
 from fmnist_edge.errors import GateError, UsageError
 
 LIMIT: Final = 1.10  # a figure is slower if it takes more than this many times as long ...

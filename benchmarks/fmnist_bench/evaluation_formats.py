@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from fmnist_bench.evaluate import BINS, Evaluation, Share
-from fmnist_bench.text import aligned, percent
+from fmnist_bench.report import aligned, percent
 from fmnist_edge.errors import printable
 
 GOOD: Final = 0.9  # shares from here on are green on a terminal

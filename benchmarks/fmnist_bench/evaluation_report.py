@@ -16,7 +16,7 @@ from fmnist_bench.charts import calibration_plot, confusion_plot, curves_plot
 from fmnist_bench.evaluate import Evaluation
 from fmnist_bench.labelled import Answers
 from fmnist_bench.plots import DARK, LIGHT, Plot, rendered, shown_picture, surest_mistakes, weights_plot
-from fmnist_bench.text import rendered as rendered_template
+from fmnist_bench.report import from_template
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.errors import ModelError
 from fmnist_edge.model_info import LABELS
@@ -63,7 +63,7 @@ class Mistake:
 def report_html(subject: Subject) -> str:
     """Return the page. It refers to no other file and has no script."""
     garments = subject.answers.garments
-    return rendered_template(
+    return from_template(
         "evaluation_report.html.jinja",
         title=subject.title,
         evaluation=subject.evaluation,

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fmnist_bench import environment
 from fmnist_bench.backends import BACKENDS, FORM, FP32, INT8, KERAS, LITERT_FP32, LITERT_INT8, WEIGHTS
-from fmnist_bench.timing import environment
 from fmnist_edge import LABELS, ModelError, __version__
 from fmnist_edge.dataset import load_split, user_cache
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, read_side_json, sha256_of

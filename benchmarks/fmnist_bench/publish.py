@@ -12,8 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from fmnist_bench.report import Results, backends_table, markdown, markdown_table, page, read_results
-from fmnist_bench.text import digits, markdown_rows, percent
+from fmnist_bench.report import (
+    Results,
+    backends_table,
+    digits,
+    markdown,
+    markdown_rows,
+    markdown_table,
+    page,
+    percent,
+    read_results,
+)
 from fmnist_edge.atomic import write_atomically
 from fmnist_edge.errors import UsageError
 

@@ -1,16 +1,20 @@
-"""The report of a run, from pytest-benchmark's JSON: text for a terminal, Markdown, and one HTML page."""
+"""The report of a run, from pytest-benchmark's JSON: text for a terminal, Markdown, and one HTML page.
+
+At the end are the parts that other reports share: aligned columns, Markdown tables, templates, units.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import click
+
 from fmnist_bench.backends import BACKENDS, OURS
-from fmnist_bench.text import aligned, digits, duration, markdown_rows, percent, rate, rendered, size
 from fmnist_edge.errors import UsageError
 
 ONE, PNG, PHOTO, MANY = "one image", "one PNG to its label", "one photo to its label", "10,000 images"
@@ -197,12 +201,12 @@ def text(shown: Page) -> str:
 
 def markdown(shown: Page) -> str:
     """Return the Markdown summary. Needs the extra [bench]."""
-    return rendered("bench.md.jinja", page=shown, markdown_table=markdown_table)
+    return from_template("bench.md.jinja", page=shown, markdown_table=markdown_table)
 
 
 def html(shown: Page) -> str:
     """Return one page that needs no other file and has no script. Needs the extra [bench]."""
-    return rendered("bench.html.jinja", page=shown, is_ours=is_ours)
+    return from_template("bench.html.jinja", page=shown, is_ours=is_ours)
 
 
 def markdown_table(table: Table) -> str:
@@ -213,3 +217,68 @@ def markdown_table(table: Table) -> str:
 def is_ours(row: Sequence[str]) -> bool:
     """Tell whether a row is this project's among those of other backends."""
     return row[0].startswith("fmnist-edge ")
+
+
+def aligned(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
+    """Return rows as lines with their columns aligned, the columns in `left` to the left; styled cells are allowed."""
+    widths = [max(len(click.unstyle(row[at])) for row in rows) for at in range(len(rows[0]))]
+    return ["  ".join(_padded(cell, widths[at], at in left) for at, cell in enumerate(row)).rstrip() for row in rows]
+
+
+def _padded(cell: str, width: int, left: bool) -> str:
+    space = " " * (width - len(click.unstyle(cell)))
+    return cell + space if left else space + cell
+
+
+def markdown_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as Markdown, numbers to the right."""
+    from tabulate import tabulate
+
+    align = ["left", *["right"] * (len(columns) - 1)]
+    return str(tabulate(rows, columns, tablefmt="pipe", colalign=align, disable_numparse=True))
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as `4.15 µs`, `12.3 ms` or `1.20 s`, with a no-break space; a dash for None."""
+    return _scaled(seconds, ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")))
+
+
+def size(count: float | None) -> str:
+    """Return bytes as `108 kB` or `61.2 MB`; a dash for None."""
+    return _scaled(count, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")))
+
+
+def _scaled(value: float | None, units: Sequence[tuple[float, str]]) -> str:
+    if value is None:
+        return "-"
+    scale, unit = next((pair for pair in units if value >= pair[0]), units[-1])
+    return f"{digits(value / scale)}\u00a0{unit}"
+
+
+def rate(per_second: float) -> str:
+    """Return a throughput as `37,000`; a dash for NaN."""
+    return "-" if math.isnan(per_second) else f"{round(per_second, 2 - int(math.log10(per_second))):,.0f}"
+
+
+def percent(share: float | None, decimals: int = 2) -> str:
+    """Return a share, 0..1, as `89.56 %`; a dash for None."""
+    return "-" if share is None else f"{100 * share:.{decimals}f}\u00a0%"
+
+
+def digits(value: float) -> str:
+    """Return a number with three significant digits, without an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def from_template(template: str, **values: object) -> str:
+    """Return one of this package's jinja templates filled in; HTML is escaped. Needs jinja2."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=template.endswith(".html.jinja"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(values, percent=percent).rstrip() + "\n"

@@ -1,14 +1,20 @@
-"""What is measured: the pictures, and for each group a function of no arguments that does its work once.
+"""What is measured, and how it is timed.
 
+For each group there is a function of no arguments that does its work once; several take turns, round by round.
 `measure_runtime` measures the groups that need only the runtime: no pytest, no TensorFlow, no dataset.
 """
 
 from __future__ import annotations
 
+import gc
 import io
 import itertools
+import statistics
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,14 +24,21 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from fmnist_bench import environment
 from fmnist_bench.backends import BACKENDS, OURS, Images, Network
 from fmnist_bench.models import Prepared, load_average
 from fmnist_bench.report import COLD, FOLDER, IMPORT, MANY, ONE, PHOTO, PNG
-from fmnist_bench.timing import Run, Turn, calibrate, environment, interleave, peak_bytes, start, stats_of
 from fmnist_edge.dataset import load_split
 from fmnist_edge.errors import DataError, GateError
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 
+Run = Callable[[], object]
+Measure = Callable[..., None]
+"""Takes a Run, and extra_info by name: the suite's fixture `measure`."""
+
+# Long enough to hide a change of backend (caches, sleeping threads), short enough that a disturbance of a shared
+# machine hits a few rounds of each backend and not all rounds of one.
+ROUND_SECONDS: Final = 0.03
 PROGRAMS: Final = Path(__file__).with_name("programs")
 FOLDER_FILES: Final = 2000
 PHOTOS: Final = {
@@ -126,6 +139,91 @@ def write_folder(images: Images, target: Path) -> Path:
     for number, image in enumerate(images[:FOLDER_FILES]):
         (target / f"{number:05}.png").write_bytes(picture_file(image))
     return target
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A function that takes turns with others: `rounds` of `iterations` calls."""
+
+    run: Run
+    iterations: int
+    rounds: int
+    record: Callable[[float], object]  # receives the seconds of each round
+
+
+def calibrate(run: Run, seconds: float, fewest: int) -> tuple[int, int]:
+    """Return (iterations, rounds) that take about `seconds` in total, at least `fewest` rounds; this also warms up."""
+    run()
+    iterations = 1
+    while (taken := timed(run, iterations)) < ROUND_SECONDS / 4:
+        iterations *= 2
+    return max(1, round(ROUND_SECONDS * iterations / taken)), max(fewest, int(seconds / max(ROUND_SECONDS, taken)))
+
+
+def timed(run: Run, iterations: int = 1) -> float:
+    """Return the seconds that a number of calls take, with garbage collection off."""
+    turns, enabled = range(iterations), gc.isenabled()
+    gc.disable()
+    try:
+        begun = time.perf_counter()
+        for _ in turns:
+            run()
+        return time.perf_counter() - begun
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def interleave(turns: Sequence[Turn]) -> None:
+    """Run the rounds of all turns in rotation, each time starting with another one.
+
+    A turn with fewer rounds has them spread evenly over the time of the others.
+    """
+    most = max((turn.rounds for turn in turns), default=0)
+    for number in range(most):
+        first = number % len(turns)
+        for turn in [*turns[first:], *turns[:first]]:
+            if (number + 1) * turn.rounds // most > number * turn.rounds // most:
+                turn.record(timed(turn.run, turn.iterations))
+
+
+def start(command: Sequence[str], variables: Mapping[str, str] | None = None) -> str:
+    """Run a command, by default in `environment()`, and return its output. Raises GateError if it fails."""
+    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "check": False}
+    done = subprocess.run(command, env=environment() if variables is None else variables, **options)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise GateError(f"{' '.join(command[:3])} failed: {reason}")
+    return str(done.stdout)
+
+
+# A small process starts the command, because Linux includes the memory of the parent in the child's peak.
+_PEAK: Final = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, capture_output=True).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+
+
+def peak_bytes(command: Sequence[str]) -> int | None:
+    """Return the largest resident memory of a command; None on Windows, which doesn't report it."""
+    if sys.platform == "win32":
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * int(start([sys.executable, "-I", "-S", "-c", _PEAK, *command]))
+
+
+def stats_of(data: Sequence[float], iterations: int) -> dict[str, Any]:
+    """Return `stats` as in pytest-benchmark's JSON, from the seconds per call of each round; at least two rounds."""
+    q1, median, q3 = statistics.quantiles(data, method="inclusive")
+    mean, stddev, low, high = statistics.fmean(data), statistics.stdev(data), 2.5 * q1 - 1.5 * q3, 2.5 * q3 - 1.5 * q1
+    far, odd = sum(abs(one - mean) > stddev for one in data), sum(not low <= one <= high for one in data)
+    found = {"min": min(data), "max": max(data), "mean": mean, "stddev": stddev, "rounds": len(data), "median": median}
+    found |= {"iqr": q3 - q1, "q1": q1, "q3": q3, "iqr_outliers": odd, "stddev_outliers": far}
+    found |= {"ld15iqr": min(one for one in data if one >= low), "hd15iqr": max(one for one in data if one <= high)}
+    found |= {"ops": 1 / mean, "total": sum(data)}
+    return found | {"outliers": f"{far};{odd}", "data": list(data), "iterations": iterations}
 
 
 def measure_runtime(

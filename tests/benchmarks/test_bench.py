@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fmnist_bench import environment
 from fmnist_bench.publish import readme_part
 from fmnist_bench.report import (
     COLD,
@@ -22,14 +23,16 @@ from fmnist_bench.report import (
     PHOTO,
     PNG,
     Results,
+    duration,
     html,
     markdown,
     page,
+    rate,
     read_results,
+    size,
     text,
 )
-from fmnist_bench.text import duration, rate, size
-from fmnist_bench.timing import Turn, environment, interleave, stats_of
+from fmnist_bench.workloads import Turn, interleave, stats_of
 from fmnist_edge.errors import UsageError
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, sha256_of
 

@@ -116,7 +116,7 @@ def _only_runtime(wanted: bool, needs_suite: bool) -> bool:
 def _run_suite(options: Sequence[str], scratch: Path, seconds: float, fewest: int) -> dict[str, Any]:
     """Run the benchmarks by pytest. Raises GateError if one fails."""
     import fmnist_bench
-    from fmnist_bench.timing import environment
+    from fmnist_bench import environment
 
     here, result = Path(fmnist_bench.__file__).parent, scratch / "bench.json"
     suite = next(folder for folder in (here / "suite", here.parent) if (folder / "pytest.ini").is_file())
