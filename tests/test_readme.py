@@ -13,6 +13,7 @@ import pytest
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, read_side_json
 
 ROOT = Path(__file__).parents[1]
+ROOMS = ("runtime", "train", "convert", "benchmarks")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -67,6 +68,18 @@ def test_every_command_of_the_table_exists() -> None:
 
     table = README.split("| command | what it does |")[1].split("\n\n")[0]
     assert set(re.findall(r"`([a-z-]+)`", table)) == set(COMMANDS)
+
+
+def test_the_files_and_names_of_the_architecture_exist() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    sources = {path: path.read_text(encoding="utf-8") for room in ROOMS for path in (ROOT / room).rglob("*.py")}
+    words = set(re.findall(r"`([\w./*]+)`", page))
+    files = {word for word in words if word.endswith(".py")}
+    names = {word.rsplit(".", 1)[-1] for word in words - files if re.search("[A-Z_]", word) and "/" not in word}
+    assert len(files) > 25
+    assert len(names) > 10
+    assert [name for name in files if not any(path.match(name) for path in sources)] == []
+    assert [name for name in names if not any(re.search(rf"\b{name}\b", text) for text in sources.values())] == []
 
 
 def test_links_lead_to_files() -> None:
