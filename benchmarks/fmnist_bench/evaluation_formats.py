@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final
 
 import click
@@ -68,8 +68,8 @@ def _interval(share: Share) -> str:
     return f"{percent(share.share):>8}  ({share.count:,} of {share.total:,}; {bounds})"
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", last_left: bool = False) -> str:
-    head, *lines = aligned([columns, *rows], {0, len(columns) - 1} if last_left else {0})
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", left: Collection[int] = (0,)) -> str:
+    head, *lines = aligned([columns, *rows], left)
     above = [click.style(title, bold=True), head] if title else [click.style(head, bold=True)]
     return "\n".join([*above, *lines])
 
@@ -112,7 +112,7 @@ def _group_table(evaluation: Evaluation) -> str:
         for group in evaluation.groups
     ]
     columns = ("folder", "images", "correct", "share", "95 % interval", "unreadable", "correct labels")
-    return _table(columns, rows, last_left=True)
+    return _table(columns, rows, left=(0, len(columns) - 1))
 
 
 def _confusion_table(evaluation: Evaluation) -> str:
@@ -139,7 +139,7 @@ def _coverage_table(evaluation: Evaluation) -> str:
         (percent(row.coverage, 1), f"{row.min_confidence:.4f}", *_accuracy(row.right)) for row in evaluation.coverages
     ]
     title = "Without the unsure: images kept by --min-confidence, and their accuracy"
-    return _table(("kept", "min-confidence", "accuracy", "95 % interval"), rows, title)
+    return _table(("kept", "min-confidence", "accuracy", "95 % interval"), rows, title, left=())
 
 
 def _accuracy(share: Share) -> tuple[str, str]:

@@ -134,7 +134,8 @@ def samples_plot(split: Split, name: str, index: int, count: int = 25, label: in
         left, right = parts
         _draw_scaled(left, split.images[chosen], f"{name} image {chosen}: {LABELS[split.labels[chosen]]}")
         right.suptitle(f"{name} images {around[0]} to {around[-1]}" if len(around) > 1 else "")
-        _draw_grid(right.subplots(rows, columns, squeeze=False), split, around)
+        cells = [(split.images[one], LABELS[split.labels[one]], "") for one in around]
+        _draw_grid(right.subplots(rows, columns, squeeze=False), cells)
 
     return Plot(4.6 + 1.45 * columns, max(4.2, 1.5 * rows + 0.6), draw)
 
@@ -146,13 +147,15 @@ def _draw_scaled(figure: Any, image: NDArray[np.uint8], title: str) -> None:
     colour_scale(figure, picture, axes, "grey level (0 to 255)")
 
 
-def _draw_grid(grid: Any, split: Split, indices: list[int]) -> None:
+def _draw_grid(grid: Any, cells: Sequence[tuple[NDArray[np.uint8], str, str]]) -> None:
+    """Show pictures, each with the text below and above it; the rest of the grid stays empty."""
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, index in zip(grid.flat, indices, strict=False):
+    for axes, (pixels, below, above) in zip(grid.flat, cells, strict=False):
         axes.set_axis_on()
-        show_pixels(axes, split.images[index])
-        axes.set_xlabel(LABELS[split.labels[index]], fontsize=9)
+        show_pixels(axes, pixels)
+        axes.set_xlabel(below, fontsize=9)
+        axes.set_title(above, fontsize=8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,27 +287,21 @@ def surest_mistakes(answers: Answers, count: int) -> list[int]:
 
 def mistakes_plot(answers: Answers, count: int, title: str, classifier: Classifier) -> Plot:
     """Show the most confident errors, pictures with their heat map."""
-    rows = surest_mistakes(answers, count)
-    shown = [shown_picture(answers, row, classifier) for row in rows]
-    columns = min(MISTAKE_COLUMNS, max(1, len(rows)))
-    lines = max(1, math.ceil(len(rows) / columns))
-    predicted, confidence = answers.predicted, answers.confidence
+    predicted, confidence, cells = answers.predicted, answers.confidence, []
+    for row in surest_mistakes(answers, count):
+        said = f"{LABELS[predicted[row]]} {100 * confidence[row]:.1f} %"
+        name = answers.name(row)
+        short = name if len(name) <= LONGEST_TITLE else f"…{name[1 - LONGEST_TITLE :]}"
+        truth = answers.truths[answers.truth[row]].name
+        cells.append((shown_picture(answers, row, classifier), f"{said}\ntruth: {truth}", short))
+    columns = min(MISTAKE_COLUMNS, max(1, len(cells)))
+    lines = max(1, math.ceil(len(cells) / columns))
 
     def draw(figure: Figure) -> None:
-        figure.suptitle(f"{title}: the {len(rows)} most confident errors" if rows else f"{title}: no errors")
+        figure.suptitle(f"{title}: the {len(cells)} most confident errors" if cells else f"{title}: no errors")
         spacing: Any = figure.get_layout_engine()
         spacing.set(h_pad=0.1)
-        grid = figure.subplots(lines, columns, squeeze=False).flat
-        for axes in grid:
-            axes.set_axis_off()
-        for axes, row, pixels in zip(figure.axes, rows, shown, strict=False):
-            axes.set_axis_on()
-            show_pixels(axes, pixels)
-            said = f"{LABELS[predicted[row]]} {100 * confidence[row]:.1f} %"
-            axes.set_xlabel(f"{said}\ntruth: {answers.truths[answers.truth[row]].name}", fontsize=9)
-            name = answers.name(row)
-            fits = len(name) <= LONGEST_TITLE
-            axes.set_title(name if fits else f"…{name[1 - LONGEST_TITLE :]}", fontsize=8)
+        _draw_grid(figure.subplots(lines, columns, squeeze=False), cells)
 
     return Plot(max(6.0, 2.2 * columns), 2.55 * lines + 0.5, draw)
 
