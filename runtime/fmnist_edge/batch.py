@@ -24,9 +24,11 @@ from fmnist_edge.image_files import read_file, read_stream, recognise
 if TYPE_CHECKING:
     from fmnist_edge.images import ImageSource
 
-
 DEFAULT_TOP_K: Final = 3  # classes listed in a record: enough to see what the best one competed with
 DECIMALS: Final = 4  # of a probability in a record; devices agree to far more than that
+STANDARD_INPUT: Final = "-"
+BATCH: Final = 256  # images run at once; more bought no speed on two cores, and 200 KB is little memory
+BATCH_SECONDS: Final = 0.25  # after which a batch is run though it is not full, so that answers keep coming
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,7 @@ class Result:
     path: str
     """The input's path, "-" for standard input. Undecodable bytes are surrogate escapes."""
     prediction: Prediction | None = None
-    """The answer, or None if there is an error."""
     error: ImageError | None = None
-    """Why there is no answer."""
 
     def as_record(self, *, top_k: int = DEFAULT_TOP_K) -> dict[str, Any]:
         """Return plain values for JSON: path, label, index, confidence, top, model, error.
@@ -46,33 +46,21 @@ class Result:
         An unsure answer has the label `unsure`; its other fields are those of the best class. `model` is the name of
         the file that answered.
         """
-        record: dict[str, Any] = {
+        answer, error = self.prediction, self.error
+        best = answer.top(top_k) if answer else []
+        return {
             "path": self.path,
-            "label": None,
-            "index": None,
-            "confidence": None,
-            "top": [],
-            "model": None,
-            "error": None,
+            "label": answer and answer.label,
+            "index": answer and answer.index,
+            "confidence": answer and round(answer.confidence, DECIMALS),
+            "top": [
+                {"label": answer.labels[index], "index": index, "probability": round(probability, DECIMALS)}
+                for index, probability in best
+                if answer
+            ],
+            "model": answer and answer.model,
+            "error": error and {"code": error.code, "message": error.message},
         }
-        if self.error:
-            record["error"] = {"code": self.error.code, "message": self.error.message}
-        if self.prediction:
-            record |= _answer(self.prediction, top_k)
-        return record
-
-
-def _answer(prediction: Prediction, top_k: int) -> dict[str, Any]:
-    return {
-        "label": prediction.label,
-        "index": prediction.index,
-        "confidence": round(prediction.confidence, DECIMALS),
-        "top": [
-            {"label": prediction.labels[index], "index": index, "probability": round(probability, DECIMALS)}
-            for index, probability in prediction.top(top_k)
-        ],
-        "model": prediction.model,
-    }
 
 
 FIELDS: Final = ("path", "label", "index", "confidence", "top", "model", "error_code", "error_message")
@@ -81,31 +69,38 @@ FIELDS: Final = ("path", "label", "index", "confidence", "top", "model", "error_
 def table_row(result: Result, *, top_k: int = DEFAULT_TOP_K) -> dict[str, Any]:
     """Return the values of FIELDS for a table, such as CSV or Parquet.
 
-    `top` is JSON, path and message are escaped, what there is not is None; the rest as in `Result.as_record`.
+    `top` is JSON, path and message are escaped, missing values are None; the rest as in `Result.as_record`.
     """
     import json  # not above: rows of text do without
 
     record = result.as_record(top_k=top_k)
-    error = record["error"]
-    return {
+    error = record.pop("error")
+    return record | {
         "path": printable(result.path),
-        "label": record["label"],
-        "index": record["index"],
-        "confidence": record["confidence"],
         "top": json.dumps(record["top"]),
-        "model": record["model"],
         "error_code": error and error["code"],
         "error_message": error and printable(error["message"]),
     }
 
 
-STANDARD_INPUT: Final = "-"
-BATCH: Final = 256  # images run at once; more bought no speed on two cores, and 200 KB is little memory
-BATCH_SECONDS: Final = 0.25  # seconds after which a batch is run though it is not full, so that answers keep coming
-
 OnAnswer: TypeAlias = Callable[[str, bytes, Prediction], None]
+OnSkip: TypeAlias = Callable[[str], None]
 _Loaded: TypeAlias = tuple[str, NDArray[np.uint8] | Prediction | ImageError]
 """A path, and an image of the dataset that waits for its batch, or what became of it."""
+
+
+class Found(NamedTuple):
+    """A file to be read, or a folder that could not be."""
+
+    path: str
+    """As given, or the folder as given with the rest joined to it. Undecodable bytes are surrogate escapes."""
+    error: ImageError | None = None
+    """Why a folder could not be listed."""
+
+
+PAUSE: Final = Found("")
+"""Among inputs: the next one is not known yet, so a batch that isn't full should not wait for it."""
+Input: TypeAlias = str | os.PathLike[str] | Found
 
 
 def classify_all(
@@ -123,8 +118,7 @@ def classify_all(
     `on_answer` is called with path, the file's bytes and the prediction of each image, before its Result comes.
     """
     found = expand(inputs, recursive=recursive, on_skip=on_skip)
-    for batch in _batches(None if one is PAUSE else _loaded(classifier, one, on_answer) for one in found):
-        yield from _classified(classifier, batch)
+    return _classified(classifier, (None if one is PAUSE else _loaded(classifier, one, on_answer) for one in found))
 
 
 def classify_sources(
@@ -134,8 +128,7 @@ def classify_sources(
 
     An ImageError in an image's place becomes its Result. The answers are those of `classify_all`.
     """
-    for batch in _batches(_begun(classifier, path, source) for path, source in sources):
-        yield from _classified(classifier, batch)
+    return _classified(classifier, (_begun(classifier, path, source) for path, source in sources))
 
 
 def _begun(classifier: Classifier, path: str, source: ImageSource | ImageError) -> _Loaded:
@@ -162,6 +155,20 @@ def _loaded(classifier: Classifier, found: Found, on_answer: OnAnswer | None) ->
     return found.path, prediction
 
 
+def _classified(classifier: Classifier, items: Iterable[_Loaded | None]) -> Iterator[Result]:
+    """Run images of the dataset in batches; None ends a batch."""
+    for batch in _batches(items):
+        images = [item for _, item in batch if isinstance(item, np.ndarray)]
+        answers = iter(classifier.predict(np.stack(images)) if images else ())
+        for path, item in batch:
+            if isinstance(item, ImageError):
+                yield Result(path, error=item)
+            elif isinstance(item, Prediction):
+                yield Result(path, item)
+            else:
+                yield Result(path, classifier.prediction(next(answers), item))
+
+
 def _batches(items: Iterable[_Loaded | None]) -> Iterator[list[_Loaded]]:
     batch: list[_Loaded] = []
     begun = time.monotonic()
@@ -175,82 +182,36 @@ def _batches(items: Iterable[_Loaded | None]) -> Iterator[list[_Loaded]]:
         yield batch
 
 
-def _classified(classifier: Classifier, batch: list[_Loaded]) -> Iterator[Result]:
-    images = [item for _, item in batch if isinstance(item, np.ndarray)]
-    answers = iter(classifier.predict(np.stack(images)) if images else ())
-    for path, item in batch:
-        if isinstance(item, ImageError):
-            yield Result(path, error=item)
-        elif isinstance(item, Prediction):
-            yield Result(path, item)
-        else:
-            yield Result(path, classifier.prediction(next(answers), item))
-
-
-class Found(NamedTuple):
-    """A file to be read, or a folder that could not be."""
-
-    path: str
-    """As given, or the folder as given with the rest joined to it. Undecodable bytes are surrogate escapes."""
-    error: ImageError | None = None
-    """Why a folder could not be listed."""
-
-
-PAUSE: Final = Found("")
-"""Among inputs: no more of them is at hand just now, so what waits for company should not."""
-Input: TypeAlias = str | os.PathLike[str] | Found
-
-
-OnSkip: TypeAlias = Callable[[str], None]
-# Endings of the formats that are decoded here, and of HEIC, which deserves a better answer than to be passed over.
+# Endings of the formats that are decoded here.
 PICTURE_ENDINGS: Final = frozenset(
-    [
-        ".png",
-        ".apng",
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".dib",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".avif",
-        ".heic",
-        ".heif",
-        ".hif",
-    ]
+    ".png .apng .jpg .jpeg .jpe .jfif .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm "  # noqa: SIM905
+    ".avif .heic .heif .hif".split()
 )
+_HEAD: Final = 64  # bytes: enough to recognise every format
 
 
 def expand(inputs: Iterable[Input], *, recursive: bool = False, on_skip: OnSkip = lambda _: None) -> Iterator[Found]:
     """Yield the inputs in their order; with `recursive`, the pictures of a folder in its place.
 
-    `on_skip` hears the path of each other file there; a file that was named is always yielded.
+    `on_skip` is told the path of each other file there; a file that was named is always yielded.
     """
     for item in inputs:
         if item is PAUSE or (isinstance(item, Found) and item.error):
             yield item
             continue
         path = item.path if isinstance(item, Found) else os.fspath(item)
-        if recursive and Path(path).is_dir():
-            for found in walk(path):
-                if found.error or is_picture(found.path):
-                    yield found
-                else:
-                    on_skip(found.path)
-        else:
+        if not (recursive and Path(path).is_dir()):
             yield Found(path)
+            continue
+        for found in walk(path):
+            if found.error or is_picture(found.path):
+                yield found
+            else:
+                on_skip(found.path)
 
 
 def is_picture(path: str, content: bytes | None = None) -> bool:
-    """Tell whether a file is worth decoding: by its ending or, for any other ending, by what it begins with.
+    """Tell whether a file is worth decoding: by its ending or, for any other ending, by its first bytes.
 
     `content` is what was read of the file already, from wherever it is.
     """
@@ -267,12 +228,11 @@ def is_picture(path: str, content: bytes | None = None) -> bool:
 
 
 def walk(folder: str, *, deep: bool = True) -> Iterator[Found]:
-    """Yield every regular file under a folder, sorted by name at each level, folders in their place.
+    """Yield every regular file under a folder (without `deep`, those in it alone), sorted by name at each level.
 
-    Without `deep`, those in the folder itself alone.
-
-    Hidden files and folders (a leading dot), symlinked folders, pipes, sockets and devices are left out; symlinked
-    files are not, and a symlink to nothing is yielded too, so that it does not go unnoticed.
+    The files of a folder come in its place. Hidden files and folders (a leading dot), symlinked folders, pipes, sockets
+    and devices are left out; symlinked files are not, and a symlink to nothing is yielded as well, so that it does not
+    go unnoticed.
     """
     levels = [iter([(folder, True)])]
     while levels:
@@ -296,7 +256,7 @@ def _folder_entries(folder: str) -> Iterator[tuple[str, bool]]:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 folders.add(entry.name)
-            elif not (_is_file(entry) or _leads_nowhere(entry)):
+            elif not (_is_file(entry) or (entry.is_symlink() and not Path(entry.path).exists())):
                 continue
             names.append(entry.name)
     visible = sorted(name for name in names if not name.startswith("."))
@@ -312,11 +272,6 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return True
 
 
-def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
-    return entry.is_symlink() and not Path(entry.path).exists()
-
-
-_HEAD: Final = 64  # bytes: enough to recognise every format
 LONGEST_PATH: Final = 1 << 16  # bytes; no system accepts longer ones, and a file without separators is not a list
 _CHUNK: Final = 1 << 16
 _MARKS: Final = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -325,7 +280,7 @@ _MARKS: Final = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs
 def listed_paths(source: str, *, null: bool = False) -> Iterator[Found]:
     """Yield the paths that a file names ("-" for standard input), one a line, or with `null` after each a zero byte.
 
-    Bytes that are not UTF-8 become surrogate escapes, as everywhere. Empty lines are skipped. An entry that is no
+    Bytes that are not UTF-8 become surrogate escapes, as everywhere. Empty lines are skipped. An entry that is not a
     path, such as "-", comes as an error in its place. PAUSE comes before waiting for whoever writes the list.
     As editors on Windows write them, a list may begin with a byte order mark, be UTF-16, and its lines end in CRLF.
     Raises FmnistEdgeError if the list cannot be read.
@@ -345,27 +300,20 @@ def listed_paths(source: str, *, null: bool = False) -> Iterator[Found]:
 
 
 def _list_entries(source: str, separator: bytes) -> Iterator[bytes | None]:
+    """Yield entries as soon as they are there, and None before waiting for more; of an endless one its beginning."""
+    rest = b""
     try:
         with nullcontext(sys.stdin.buffer) if source == STANDARD_INPUT else Path(source).open("rb") as file:
-            yield from _split(file, separator)
+            for chunk in _utf_8(file):
+                *whole, rest = (rest + chunk).split(separator)
+                yield from whole
+                rest = rest[: LONGEST_PATH + 1]
+                if _would_wait(file):
+                    yield None
     except OSError as error:
         if source == STANDARD_INPUT and error.errno == errno.EBADF:
             raise FmnistEdgeError("cannot read the list: standard input is closed") from error
         raise FmnistEdgeError(f"cannot read the list {source}: {error.strerror or error}") from error
-
-
-def _split(file: BinaryIO, separator: bytes) -> Iterator[bytes | None]:
-    """Yield what stands between separators as soon as it is there, and None before waiting for more.
-
-    Of an endless entry no more than its beginning is kept.
-    """
-    rest = b""
-    for chunk in _utf_8(file):
-        *whole, rest = (rest + chunk).split(separator)
-        yield from whole
-        rest = rest[: LONGEST_PATH + 1]
-        if _would_wait(file):
-            yield None
     if rest:
         yield rest
 
@@ -379,15 +327,11 @@ def _utf_8(file: BinaryIO) -> Iterator[bytes]:
             break
         begin += more
     encoding = next((name for mark, name in _MARKS.items() if begin.startswith(mark)), "")
-    if encoding != "utf-16":
-        yield begin.removeprefix(codecs.BOM_UTF8)
-        while chunk := _read(file):
-            yield chunk
-        return
-    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    decoder = codecs.getincrementaldecoder("utf-16")("replace")
+    chunk = begin.removeprefix(codecs.BOM_UTF8)
     while begin:
-        yield decoder.decode(begin).encode()
-        begin = _read(file)
+        yield decoder.decode(begin).encode() if encoding == "utf-16" else chunk
+        begin = chunk = _read(file)
 
 
 def _read(file: BinaryIO) -> bytes:
@@ -400,5 +344,5 @@ def _would_wait(file: BinaryIO) -> bool:
         return False
     try:
         return not select.select([file], [], [], 0)[0]
-    except (OSError, ValueError):  # no file of the system
+    except (OSError, ValueError):  # a stream without a file descriptor, as in tests
         return False

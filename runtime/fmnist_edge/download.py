@@ -17,14 +17,7 @@ from typing import IO, Any, Final
 
 from fmnist_edge import __version__
 from fmnist_edge.atomic import write_atomically
-from fmnist_edge.dataset import (
-    DEBIAN_FOLDER,
-    SHA256,
-    is_gzip,
-    largest_file,
-    read_verified,
-    verified_content,
-)
+from fmnist_edge.dataset import DEBIAN_FOLDER, SHA256, is_gzip, largest_file, read_verified, verified_content
 from fmnist_edge.errors import DataError, OutputError
 
 STALL_SECONDS: Final = 30.0  # as long as a slow satellite link may pause; a dead mirror costs no more

@@ -39,12 +39,7 @@ from fmnist_edge.model_info import (
     vectors_path,
 )
 from fmnist_edge.onnx_reader import operators_of
-from fmnist_edge.self_test import (
-    ClassifierVectors,
-    PhotoVectors,
-    Vectors,
-    load_vectors,
-)
+from fmnist_edge.self_test import ClassifierVectors, PhotoVectors, Vectors, load_vectors
 from fmnist_edge.session import kind_of, metadata_of, open_session, session_options
 
 FACTS: Final = "model.json"

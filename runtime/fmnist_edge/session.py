@@ -72,10 +72,7 @@ _IMAGE: Final = (INPUT_NAME, "tensor(uint8)", (None, IMAGE_SIDE, IMAGE_SIDE))
 _PHOTO: Final = (PHOTO_NAME, "tensor(uint8)", (None, None, 3))
 _OUTPUTS: Final[dict[Kind, list[tuple[str, str, tuple[int | None, ...]]]]] = {
     "classifier": [(OUTPUT_NAME, "tensor(float)", (None, len(LABELS)))],
-    "photo": [
-        (OUTPUT_NAME, "tensor(float)", (1, len(LABELS))),
-        (SAW_NAME, "tensor(float)", (None, None)),
-    ],
+    "photo": [(OUTPUT_NAME, "tensor(float)", (1, len(LABELS))), (SAW_NAME, "tensor(float)", (None, None))],
 }
 
 

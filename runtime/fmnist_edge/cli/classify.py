@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +22,6 @@ from fmnist_edge.cli.options import (
     chosen_form,
     common_options,
     format_option,
-    is_debugging,
     max_pixels_option,
     min_confidence_option,
     model_option,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from fmnist_edge.batch import Input, OnAnswer, Result
     from fmnist_edge.classifier import Classifier, Prediction, Route
     from fmnist_edge.cli.output import RowOptions, Tally
-    from fmnist_edge.journal import Output
 
 STANDARD_INPUT: Final = "-"
 FORMS: Final = ("text", "json", "jsonl", "csv")
@@ -128,9 +127,9 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     )
     saver = _saver(request.explanations, classifier.max_pixels) if request.explanations else None
     rows = RowOptions(request.top_k, shown_as(request.show, request.output))
-    tally = Tally(debug=is_debugging(ctx))
+    tally = Tally()
     if request.watched is not None:
-        watch_folder(classifier, request, request.watched, rows, tally, saver)
+        _watch(classifier, request, request.watched, rows, tally, saver)
     else:
         _classify(classifier, request, rows, tally, saver)
     tally.sum_up()
@@ -151,13 +150,16 @@ def _classify(
 def _results(
     classifier: Classifier, request: ClassifyRequest, tally: Tally, saver: OnAnswer | None
 ) -> Iterator[Result]:
-    paths, recursive, skip = request.paths(), request.recursive, tally.skip
+    from fmnist_edge.batch import classify_all, listed_paths
+
+    # Those named, then those of the list, which is read as they are asked for.
+    listed: Iterable[Input] = () if request.files_from is None else listed_paths(request.files_from, null=request.null)
+    paths: Iterable[Input] = chain(request.inputs, listed)
+    recursive, skip = request.recursive, tally.skip
     if request.workers > 1:
         from fmnist_edge.workers import classify_with_workers
 
         return classify_with_workers(classifier, paths, request.workers, recursive=recursive, on_skip=skip)
-    from fmnist_edge.batch import classify_all
-
     return classify_all(classifier, paths, recursive=recursive, on_skip=skip, on_answer=saver)
 
 
@@ -202,53 +204,41 @@ class ClassifyRequest:
     overwrite: bool
 
     def check(self) -> None:
-        """Raise UsageError for what contradicts itself or can have no effect."""
-        if self.show and self.output_format != "text":
-            raise click.UsageError("--show goes with --format text: the other forms are for machines.")
-        if self.null and self.files_from is None:
-            raise click.UsageError("--null goes with --files-from: it says how the paths in that list end.")
+        """Raise UsageError for what contradicts itself or can have no effect, or if an output is not ours to write."""
+        for is_wrong, message in self._conflicts():
+            if is_wrong:
+                raise click.UsageError(message)
         if self.watched is not None:
-            self._check_watch()
-        else:
-            self._check_inputs()
+            self._check_redirection()
         self._check_outputs()
-
-    def paths(self) -> Iterable[Input]:
-        """Return the inputs: those named, then those of the list, which is read as they are asked for."""
-        yield from self.inputs
-        if self.files_from is not None:
-            from fmnist_edge.batch import listed_paths
-
-            yield from listed_paths(self.files_from, null=self.null)
 
     def count(self) -> int | None:
         """Return how many inputs there are, or None if that turns out as they come."""
         return None if self.recursive or self.files_from is not None else len(self.inputs)
 
-    def _check_watch(self) -> None:
-        if self.inputs or self.files_from is not None:
-            raise click.UsageError("--watch classifies what is dropped into its folder; name no other inputs.")
-        if self.output is not None:
-            raise click.UsageError("--watch never ends, so --output would never appear; append with `>> FILE` instead.")
-        if self.output_format == "json":
-            raise click.UsageError("--watch never ends, and neither would a list; take --format jsonl.")
-        if self.workers > 1:
-            raise click.UsageError("--workers has no effect with --watch.")
-        self._check_redirection()
-
-    def _check_inputs(self) -> None:
-        if self.state is not None or self.settle is not None:
-            raise click.UsageError("--state and --settle go with --watch.")
-        if not self.inputs and self.files_from is None:
-            raise click.UsageError("Missing argument 'FILE...'.")
-        if [*self.inputs, self.files_from].count(STANDARD_INPUT) > 1:
-            raise click.UsageError("Standard input (-) can be read only once.")
-        if self.recursive and self.files_from is None and all(_is_no_folder(path) for path in self.inputs):
-            raise click.UsageError("-r has no effect: none of the inputs is a folder.")
-        if self.workers > 1 and self.count() == 1:
-            raise click.UsageError("--workers has no effect: there is one input only.")
-        if self.workers > 1 and self.explanations:
-            raise click.UsageError("--explain draws in one process: leave --workers out.")
+    def _conflicts(self) -> Iterator[tuple[object, str]]:
+        """Yield (whether it is wrong, what to say) for each combination that is refused."""
+        yield (
+            self.show and self.output_format != "text",
+            "--show goes with --format text: the others are for machines.",
+        )
+        listed, several = self.files_from is not None, self.workers > 1
+        yield self.null and not listed, "--null goes with --files-from: it says how the paths in that list end."
+        yield self.overwrite and not (self.output or self.explanations), "--overwrite goes with --output and --explain."
+        if self.watched is not None:
+            yield self.inputs or listed, "--watch classifies what is dropped into its folder; name no other inputs."
+            yield self.output, "--watch never ends, so --output would never appear; append with `>> FILE` instead."
+            yield self.output_format == "json", "--watch never ends, and neither would a list; take --format jsonl."
+            yield several, "--workers has no effect with --watch."
+            return
+        yield self.state or self.settle is not None, "--state and --settle go with --watch."
+        yield not self.inputs and not listed, "Missing argument 'FILE...'."
+        inputs = [*self.inputs, self.files_from]
+        yield inputs.count(STANDARD_INPUT) > 1, "Standard input (-) can be read only once."
+        no_folder = self.recursive and not listed and all(map(_is_no_folder, self.inputs))
+        yield no_folder, "-r has no effect: none of the inputs is a folder."
+        yield several and self.count() == 1, "--workers has no effect: there is one input only."
+        yield several and self.explanations, "--explain draws in one process: leave --workers out."
 
     def _check_redirection(self) -> None:
         """Raise UsageError if standard output is a file in the watched folder: every row would be a change there."""
@@ -264,63 +254,53 @@ class ClassifyRequest:
 
     def _check_outputs(self) -> None:
         """Raise UsageError, before anything is read, if an output is an input or a file of somebody's own."""
-        if self.overwrite and not (self.output or self.explanations):
-            raise click.UsageError("--overwrite goes with --output and --explain.")
         lists = [path for path in (self.files_from, self.model) if path not in (None, STANDARD_INPUT)]
         named = [path for path in self.inputs if path != STANDARD_INPUT and (self.recursive or not Path(path).is_dir())]
         read = [*named, *lists, *([self.watched] if self.watched else [])]
         check_outputs([self.output], [*read, self.state], overwrite=self.overwrite)
         if self.state is not None:
-            refuse_input(self.state, read)  # whether it is a state, the journal looks itself
-        # Of a list nobody knows yet what it names: no picture in the folder may be lost.
-        check_output_folder(self.explanations, read, overwrite=self.overwrite and self.files_from is None)
+            refuse_input(self.state, read)  # whether it is a state, the journal checks
+        if self.explanations is not None:
+            # Nobody knows yet what a list names: no picture in the folder may be lost.
+            check_output_folder(self.explanations, read, overwrite=self.overwrite and self.files_from is None)
 
 
 def _is_no_folder(path: str) -> bool:
     return path == STANDARD_INPUT or (Path(path).exists() and not Path(path).is_dir())
 
 
-def watch_folder(
+def _watch(
     classifier: Classifier,
     request: ClassifyRequest,
     folder: Path,
-    options: RowOptions,
+    rows: RowOptions,
     tally: Tally,
     saver: OnAnswer | None,
 ) -> None:
     """Print a row for each file that appears in a folder, until Ctrl-C or SIGTERM. Raises OutputError."""
+    from fmnist_edge.cli.output import ROWS
     from fmnist_edge.journal import Journal, Output
     from fmnist_edge.watch import SETTLE, Interruption, Listener, Watch, watch
+
+    wanted, is_csv = wanted_color(), request.output_format == "csv"
+    is_coloured = sys.stdout.isatty() if wanted is None else wanted
+
+    def text(results: list[Result]) -> str:
+        written = "".join(ROWS[request.output_format](results, rows))
+        return written if is_coloured else click.unstyle(written)
+
+    def without_header(results: list[Result]) -> str:
+        return text(results).partition("\n")[2] if is_csv else text(results)
 
     output = Output(sys.stdout.fileno(), sys.stdout.encoding)
     how = Watch(folder, request.recursive, SETTLE if request.settle is None else request.settle)
     with Interruption() as interruption, Journal(request.state, folder, output) as journal:
-        if request.output_format == "csv" and _wants_header(output):
-            output.write(output.encoded(_text(request, options, [])))
+        if is_csv and output.place()[1] == 0:  # not in a file that has rows already
+            output.write(output.encoded(text([])))
         try:
-            listener = Listener(lambda results: _rows(request, options, results), tally.add, _tell, saver)
-            watch(classifier, how, journal, interruption, listener)
+            watch(classifier, how, journal, interruption, Listener(without_header, tally.add, _tell, saver))
         except KeyboardInterrupt:
-            note("")  # behind the ^C of a terminal
-
-
-def _wants_header(output: Output) -> bool:
-    """Tell whether a table begins here: not in a file that has rows already."""
-    file, size = output.place()
-    return not file or size == 0
-
-
-def _rows(request: ClassifyRequest, options: RowOptions, results: list[Result]) -> str:
-    text = _text(request, options, results)
-    return text.partition("\n")[2] if request.output_format == "csv" else text
-
-
-def _text(request: ClassifyRequest, options: RowOptions, results: list[Result]) -> str:
-    from fmnist_edge.cli.output import ROWS
-
-    text = "".join(ROWS[request.output_format](results, options))
-    wanted = wanted_color()
-    return text if (sys.stdout.isatty() if wanted is None else wanted) else click.unstyle(text)
+            note("")  # after the ^C of a terminal
 
 
 def _tell(problem: str) -> None:

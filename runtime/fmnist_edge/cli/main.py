@@ -151,11 +151,7 @@ def _open_missing_streams() -> None:
     Otherwise the next file that is opened would take their place, and what a library prints would end in it. Reading
     standard input and writing standard output fails then, as it should; what is for people goes nowhere.
     """
-    for number, name, flags in (
-        (0, "stdin", os.O_WRONLY),
-        (1, "stdout", os.O_RDONLY),
-        (2, "stderr", os.O_WRONLY),
-    ):
+    for number, name, flags in ((0, "stdin", os.O_WRONLY), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
         if getattr(sys, name) is not None:
             continue
         opened = os.open(os.devnull, flags)

@@ -134,11 +134,7 @@ def terminal_columns() -> int:
 
 
 model_option = click.option(
-    "--model",
-    "model",
-    type=FILE,
-    metavar="FILE",
-    help="Another .onnx file instead of the embedded one.",
+    "--model", "model", type=FILE, metavar="FILE", help="Another .onnx file instead of the embedded one."
 )
 data_option = click.option(
     "--data",
@@ -302,11 +298,7 @@ def check_outputs(
 
 
 def check_output_folder(
-    folder: Path | None,
-    inputs: Iterable[str | os.PathLike[str]] = (),
-    *,
-    overwrite: bool = False,
-    ours: Ours = is_ours,
+    folder: Path | None, inputs: Iterable[str | os.PathLike[str]] = (), *, overwrite: bool = False, ours: Ours = is_ours
 ) -> None:
     """Do as `check_outputs` for a folder into which files are written whose names are not known yet.
 

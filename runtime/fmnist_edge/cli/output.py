@@ -13,7 +13,7 @@ import click
 
 from fmnist_edge.batch import DEFAULT_TOP_K, FIELDS, Result, table_row
 from fmnist_edge.classifier import Prediction
-from fmnist_edge.cli.options import is_verbose, note, progress_bar, shows_progress, wanted_color
+from fmnist_edge.cli.options import is_debugging, is_verbose, note, progress_bar, shows_progress, wanted_color
 from fmnist_edge.errors import printable
 from fmnist_edge.model_info import UNSURE
 
@@ -24,7 +24,6 @@ Show = Literal["blocks", "plain"]
 class Tally:
     """Counts results as they pass, and says on standard error what their rows do not."""
 
-    debug: bool
     classified: int = 0
     failed: int = 0
     skipped: int = 0
@@ -41,7 +40,10 @@ class Tally:
             self.classified += 1
         else:
             self.failed += 1
-            self._trace(result.error)
+            if is_debugging():
+                import traceback
+
+                traceback.print_exception(result.error, file=sys.stderr)
         if result.prediction and result.prediction.first_of_several:
             note(f"{printable(result.path)}: has several frames; the first one was classified")
 
@@ -61,12 +63,6 @@ class Tally:
         if self.skipped:
             what = "is not a picture" if self.skipped == 1 else "are not pictures"
             note(f"Skipped {counted(self.skipped, 'file')} that {what}{'' if is_verbose() else ' (-v names them)'}.")
-
-    def _trace(self, error: BaseException) -> None:
-        if self.debug:
-            import traceback
-
-            traceback.print_exception(error, file=sys.stderr)
 
 
 def counted(number: int, what: str) -> str:
