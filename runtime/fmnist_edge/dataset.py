@@ -8,15 +8,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import math
 import os
-import struct
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from fmnist_edge.errors import DataError
@@ -25,8 +22,6 @@ from fmnist_edge.model_info import IMAGE_SIDE
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-__all__ = ["SHA256", "Split", "SplitName", "find_dataset", "load_split", "parse_idx", "read_idx"]
 
 SplitName = Literal["train", "validation", "test", "full-train"]
 
@@ -37,8 +32,6 @@ _ROWS: Final[dict[SplitName, tuple[str, slice]]] = {
     "test": ("t10k", slice(0, 10_000)),
     "full-train": ("train", slice(0, 60_000)),
 }
-_IDX_UINT8: Final = b"\x00\x00\x08"  # two zero bytes, then the type: 0x08 is unsigned byte
-_MOST_DIMENSIONS: Final = 32  # what every numpy can hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +39,7 @@ class Split:
     """Images with their labels, in the order of the files. The arrays are read-only."""
 
     images: NDArray[np.uint8]
-    """uint8 [n, 28, 28], 0 is the black ground, 255 the brightest garment."""
+    """uint8 [n, 28, 28], 0 is the black background, 255 the brightest garment."""
     labels: NDArray[np.uint8]
     """uint8 [n], 0..9, the index into `LABELS`."""
 
@@ -60,48 +53,20 @@ def load_split(name: SplitName, folder: Path | None = None) -> Split:
         raise ValueError(f"no split named {name!r}: choose one of {', '.join(_ROWS)}")
     place = find_dataset(folder)
     prefix, rows = _ROWS[name]
-    images = parse_idx(_read(place, f"{prefix}-images-idx3-ubyte"))
-    labels = parse_idx(_read(place, f"{prefix}-labels-idx1-ubyte"))
-    return Split(images[rows].reshape(-1, IMAGE_SIDE, IMAGE_SIDE), labels[rows])
+    images = _values(place, f"{prefix}-images-idx3-ubyte", dimensions=3)
+    labels = _values(place, f"{prefix}-labels-idx1-ubyte", dimensions=1)
+    return Split(images.reshape(-1, IMAGE_SIDE, IMAGE_SIDE)[rows], labels[rows])
 
 
-def read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read any IDX file of unsigned bytes, plain or .gz, as a read-only uint8 array. Raises DataError."""
-    try:
-        raw = path.read_bytes()
-        return parse_idx(gzip.decompress(raw) if is_gzip(raw) else raw)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+def _values(folder: Path, stem: str, dimensions: int) -> NDArray[np.uint8]:
+    """Return the bytes behind the header of an IDX file: 4 bytes for the type, and 4 for each dimension.
 
-
-def parse_idx(data: bytes) -> NDArray[np.uint8]:
-    """Return what IDX bytes hold, as a read-only uint8 array of the shape that the header gives.
-
-    The header is two zero bytes, the type, the number of dimensions, and each as a big-endian uint32
-    (yann.lecun.com/exdb/mnist, "The IDX file format"). Raises DataError if header and length disagree.
+    (yann.lecun.com/exdb/mnist, "The IDX file format"; what the header says is known, since the file is verified)
     """
-    if len(data) < 4 or data[:3] != _IDX_UINT8:
-        raise DataError(f"not an IDX file of unsigned bytes: it begins with {data[:4].hex(' ') or 'nothing'}")
-    if data[3] > _MOST_DIMENSIONS:
-        raise DataError(f"damaged IDX header: {data[3]} dimensions")
-    header = 4 + 4 * data[3]
-    if len(data) < header:
-        raise DataError(f"truncated IDX header: {len(data)} bytes, not {header}")
-    shape = struct.unpack(f">{data[3]}I", data[4:header])
-    expected = header + math.prod(shape)
-    if len(data) != expected:
-        raise DataError(f"the IDX header promises {expected} bytes for {list(shape)}, the file has {len(data)}")
     import numpy as np
 
-    return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape)
-
-
-def _read(folder: Path, stem: str) -> bytes:
-    """Read a file that was there a moment ago."""
     try:
-        return read_verified(folder, stem)
+        return np.frombuffer(read_verified(folder, stem), np.uint8, offset=4 + 4 * dimensions)
     except FileNotFoundError as error:
         raise DataError(f"{folder / stem} has just vanished: run `fmnist-edge data fetch`") from error
 
@@ -111,75 +76,72 @@ DEBIAN_FOLDER: Final = Path("/usr/share/datasets/fashion-mnist")  # of the packa
 
 
 @dataclass(frozen=True)
-class Place:
-    """One folder that may hold the dataset."""
+class Look:
+    """A folder that may hold the dataset, and what was found there."""
 
     name: str
     folder: Path | None
     """None where nothing is set: the place does not exist on this machine."""
-    explicit: bool
+    explicit: bool = False
     """Somebody named this folder: when it is bad, that is an error, and no other is looked at."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """A place, and what was found there; None if it was not looked at."""
-
-    place: Place
-    check: FolderCheck | None
+    check: FolderCheck | None = None
+    """None if it was not looked at."""
 
     @property
     def complete(self) -> bool:
         """Tell whether the dataset is there, all of it and verified."""
-        return self.check is not None and self.check.state == "complete"
+        return self.state == "complete"
 
     @property
     def state(self) -> str:
         """One of `not-set`, `not-looked-at` and the states of FolderCheck."""
-        if self.place.folder is None:
+        if self.folder is None:
             return "not-set"
         return self.check.state if self.check else "not-looked-at"
 
 
-def places(folder: Path | None = None) -> tuple[Place, ...]:
-    """Return all places in the order of looking; `folder` is the one given by --data, if any."""
-    return (
-        Place("--data", folder, explicit=True),
-        Place(f"${DATA_VARIABLE}", _data_variable(), explicit=True),
-        Place("user's cache", cache_folder(), explicit=False),
-        Place("Keras's cache", _keras_folder(), explicit=False),
-        Place("Debian's package", DEBIAN_FOLDER, explicit=False),
-    )
-
-
 def look(folder: Path | None = None) -> Iterator[Look]:
-    """Yield each place in order; after a complete or explicitly named one, no more are looked at."""
+    """Yield all places in the order of looking; `folder` is the one given by --data, if any.
+
+    After a complete or explicitly named one, no more are looked at.
+    """
     decided = False
-    for place in places(folder):
-        if decided or place.folder is None:
-            yield Look(place, None)
-            continue
-        result = Look(place, check_folder(place.folder))
-        decided = result.complete or place.explicit
-        yield result
+    for place in (
+        Look("--data", folder, explicit=True),
+        Look(f"${DATA_VARIABLE}", _data_variable(), explicit=True),
+        Look("user's cache", cache_folder()),
+        Look("Keras's cache", _keras_folder()),
+        Look("Debian's package", DEBIAN_FOLDER),
+    ):
+        found = place if decided or place.folder is None else replace(place, check=check_folder(place.folder))
+        decided = decided or found.complete or (found.check is not None and found.explicit)
+        yield found
 
 
 def find_dataset(folder: Path | None = None) -> Path:
-    """Return the folder whose four files all verify: `folder` if given, else the first of `places`.
+    """Return the folder whose four files all verify: `folder` if given, else the first that `look` finds.
 
     Raises DataError if `folder` or $FMNIST_DATA is given and bad, or if no place has the dataset.
     """
     faults = []
-    for result in look(folder):
-        if result.complete:
-            assert result.place.folder is not None
-            return result.place.folder
-        if result.check and result.place.explicit:
-            raise _bad_explicit(result.place, result.check)
-        if result.check and result.state != "missing":
-            faults.append(f" ({result.place.folder}: {result.check.detail})")
+    for place in look(folder):
+        if place.complete:
+            assert place.folder is not None
+            return place.folder
+        if place.check and place.explicit:
+            raise _bad_explicit(place, place.check)
+        if place.check and place.state != "missing":
+            faults.append(f" ({place.folder}: {place.check.detail})")
     raise DataError(
         f"the Fashion-MNIST dataset is not on this machine{''.join(faults)}: get it with `fmnist-edge data fetch`"
+    )
+
+
+def _bad_explicit(place: Look, check: FolderCheck) -> DataError:
+    origin = f" (from {place.name})" if place.name.startswith("$") else ""
+    return DataError(
+        f"{place.folder}{origin} is not a good copy of the dataset: {check.detail}; "
+        f"get one with `fmnist-edge data fetch{' --overwrite' if check.damaged else ''} -o {place.folder}`"
     )
 
 
@@ -207,23 +169,12 @@ def _data_variable() -> Path | None:
 
 def _keras_folder() -> Path | None:
     """Return where `keras.datasets.fashion_mnist.load_data()` keeps the same files."""
-    given, own = os.environ.get("KERAS_HOME"), home()
+    given, own = os.environ.get("KERAS_HOME"), _home()
     keras = Path(given) if given else own / ".keras" if own else None
     return keras / "datasets" / "fashion-mnist" if keras else None
 
 
-def _bad_explicit(place: Place, check: FolderCheck) -> DataError:
-    origin = f" (from {place.name})" if place.name.startswith("$") else ""
-    return DataError(
-        f"{place.folder}{origin} is not a good copy of the dataset: {check.detail}; "
-        f"get one with `fmnist-edge data fetch{' --overwrite' if check.damaged else ''} -o {place.folder}`"
-    )
-
-
-APPLICATION = "fmnist-edge"
-
-
-def home() -> Path | None:
+def _home() -> Path | None:
     """Return the user's home folder, or None where there is none (a container's nameless user)."""
     try:
         return Path.home()
@@ -237,46 +188,31 @@ def user_cache(platform: str = sys.platform) -> Path | None:
     Linux and others: $XDG_CACHE_HOME (if absolute, as the XDG Base Directory Specification asks) or ~/.cache.
     macOS: ~/Library/Caches. Windows: %LOCALAPPDATA%.
     """
-    base = _windows_base() if platform == "win32" else _mac_base() if platform == "darwin" else _xdg_base()
-    return base / APPLICATION if base else None
-
-
-def _xdg_base() -> Path | None:
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return given if given.is_absolute() else _below_home(".cache")
-
-
-def _mac_base() -> Path | None:
-    return _below_home("Library", "Caches")
-
-
-def _windows_base() -> Path | None:
-    given = os.environ.get("LOCALAPPDATA")
-    return Path(given) if given else _below_home("AppData", "Local")
-
-
-def _below_home(*parts: str) -> Path | None:
-    folder = home()
-    return folder.joinpath(*parts) if folder else None
+    given, below_home = os.environ.get("XDG_CACHE_HOME", ""), ".cache"
+    if platform == "win32":
+        given, below_home = os.environ.get("LOCALAPPDATA", ""), "AppData/Local"
+    elif platform == "darwin":
+        given, below_home = "", "Library/Caches"
+    elif not Path(given).is_absolute():
+        given = ""
+    own = _home()
+    base = Path(given) if given else own / below_home if own else None
+    return base / "fmnist-edge" if base else None
 
 
 # Sums and sizes are of the decompressed bytes: packagers compress the .gz anew, so sums of the .gz differ.
-SHA256: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    }
-)
-SIZES: Final[Mapping[str, int]] = MappingProxyType(
-    {
-        "train-labels-idx1-ubyte": 60_008,
-        "t10k-labels-idx1-ubyte": 10_008,
-        "t10k-images-idx3-ubyte": 7_840_016,
-        "train-images-idx3-ubyte": 47_040_016,
-    }
-)
+SHA256: Final[Mapping[str, str]] = {
+    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+}
+SIZES: Final[Mapping[str, int]] = {
+    "train-labels-idx1-ubyte": 60_008,
+    "t10k-labels-idx1-ubyte": 10_008,
+    "t10k-images-idx3-ubyte": 7_840_016,
+    "train-images-idx3-ubyte": 47_040_016,
+}
 _GZIP_MAGIC: Final = b"\x1f\x8b"  # RFC 1952; an IDX file begins with two zero bytes
 _GZIP_OVERHEAD: Final = 1 << 16  # far more than gzip ever adds to bytes that do not compress
 

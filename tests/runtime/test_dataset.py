@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,6 @@ from fmnist_edge.dataset import (
     find_dataset,
     load_split,
     look,
-    parse_idx,
-    read_idx,
     read_verified,
     user_cache,
 )
@@ -144,7 +141,7 @@ def test_places_are_looked_at_in_the_documented_order(
     monkeypatch.setattr("fmnist_edge.dataset.DEBIAN_FOLDER", dataset)
     cache = cache_folder()
     assert cache is not None
-    names = [result.place.name for result in look()]
+    names = [result.name for result in look()]
     assert names == ["--data", "$FMNIST_DATA", "user's cache", "Keras's cache", "Debian's package"]
     assert find_dataset() == keras
     shutil.move(keras, cache)
@@ -265,38 +262,3 @@ def test_a_user_without_a_home_has_no_cache_and_no_crash(nowhere: Path, monkeypa
     assert user_cache("linux") is None
     with pytest.raises(DataError, match="not on this machine"):
         find_dataset()
-
-
-def test_an_idx_file_is_read_in_the_shape_of_its_header(tmp_path: Path) -> None:
-    data = b"\0\0\x08\x03" + struct.pack(">3I", 2, 1, 3) + bytes(range(6))
-    expected = np.arange(6, dtype=np.uint8).reshape(2, 1, 3)
-    for name, content in (("plain", data), ("packed.gz", gzip.compress(data))):
-        (tmp_path / name).write_bytes(content)
-        np.testing.assert_array_equal(read_idx(tmp_path / name), expected)
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"", "begins with nothing"),
-        (b"\0\0", "not an IDX file"),
-        (b"\x89PNG\r\n", "begins with 89 50 4e 47"),
-        (b"\0\0\x0d\x01" + struct.pack(">I", 1) + bytes(4), "not an IDX file of unsigned bytes"),
-        (b"\0\0\x08\x03\0\0\0\x02", "truncated IDX header: 8 bytes, not 16"),
-        (b"\0\0\x08\xff" + bytes(2000), "damaged IDX header: 255 dimensions"),
-        (b"\0\0\x08\x01" + struct.pack(">I", 5) + bytes(4), r"promises 13 bytes for \[5\], the file has 12"),
-        (b"\0\0\x08\x01" + struct.pack(">I", 5) + bytes(6), r"promises 13 bytes for \[5\], the file has 14"),
-        (b"\0\0\x08\x04" + b"\xff" * 16, "the IDX header promises 34028"),
-    ],
-)
-def test_a_damaged_idx_header_is_explained(data: bytes, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        parse_idx(data)
-
-
-def test_reading_a_damaged_idx_file_names_the_file(tmp_path: Path) -> None:
-    (tmp_path / "bad").write_bytes(b"bad!")
-    (tmp_path / "half").write_bytes(gzip.compress(bytes(100))[:-9])
-    for name in ("bad", "half", "absent"):
-        with pytest.raises(DataError, match=name):
-            read_idx(tmp_path / name)

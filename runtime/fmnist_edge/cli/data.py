@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from fmnist_edge.cli.options import (
     note,
     overwrite_option,
     progress_bar,
-    shows_progress,
     text_or_json_option,
 )
 from fmnist_edge.dataset import (
@@ -86,8 +84,8 @@ def fetch(output: Path | None, photos: bool, force: bool, overwrite: bool, timeo
         folder = output or fetch_folder()
         if folder != cache_folder():
             check_outputs((folder / f"{stem}.gz" for stem in SHA256), overwrite=overwrite, ours=_is_dataset_file)
-        with shown_fetch() as listener:
-            present = fetch_dataset(folder, force=force, stall_seconds=timeout, listener=listener)
+        with ExitStack() as bars:
+            present = fetch_dataset(folder, force=force, stall_seconds=timeout, listener=_Shown(bars))
     click.echo(present)
 
 
@@ -102,8 +100,8 @@ def _fetch_photos(output: Path | None, force: bool, timeout: float) -> Path:
         return present
     if output and output.exists() and any(output.iterdir()) and not is_photo_copy(output):
         raise UsageError(f"{output} would be replaced, and has more in it than a copy of the photos; name a new folder")
-    with shown_fetch() as listener:
-        return fetch_photos(folder, archive=wanted_archive(), stall_seconds=timeout, listener=listener)
+    with ExitStack() as bars:
+        return fetch_photos(folder, archive=wanted_archive(), stall_seconds=timeout, listener=_Shown(bars))
 
 
 @command.command()
@@ -118,7 +116,11 @@ def status(ctx: click.Context, data: Path | None, output_format: str) -> None:
     """
     looks = list(look(data))
     used = next((result for result in looks if result.complete), None)
-    click.echo(_as_json(looks, used) if output_format == "json" else _as_text(looks, used))
+    rows = [_row(result) for result in looks]
+    if output_format == "json":
+        click.echo(json.dumps({"used": _row(used)["folder"] if used else None, "places": rows}, indent=2))
+    else:
+        click.echo("\n".join(_line(row, result is used) for row, result in zip(rows, looks, strict=True)))
     if used is None:
         note("get the dataset with `fmnist-edge data fetch`")
         ctx.exit(EXIT_UNAVAILABLE)
@@ -150,75 +152,46 @@ def _good_copy(output: Path | None) -> Path | None:
         return None
 
 
-def _as_json(looks: list[Look], used: Look | None) -> str:
-    return json.dumps({"used": _folder(used), "places": [_row(result) for result in looks]}, indent=2)
-
-
-def _row(result: Look) -> dict[str, Any]:
+def _row(result: Look) -> dict[str, str | None]:
     return {
-        "place": result.place.name,
-        "folder": _folder(result),
+        "place": result.name,
+        "folder": str(result.folder) if result.folder else None,
         "state": result.state,
         "detail": (result.check and result.check.detail) or None,
     }
 
 
-def _folder(result: Look | None) -> str | None:
-    return str(result.place.folder) if result and result.place.folder else None
-
-
-def _as_text(looks: list[Look], used: Look | None) -> str:
-    """Return a line per place: a star for the one used, its name, state, folder and what is wrong with it."""
-    return "\n".join(_line(result, "*" if result is used else " ") for result in looks)
-
-
-def _line(result: Look, mark: str) -> str:
-    row = _row(result)
+def _line(row: dict[str, str | None], is_used: bool) -> str:
+    """Return a line of text: a star for the place used, its name, state, folder and what is wrong with it."""
+    state = str(row["state"]).replace("-", " ")
     detail = f" ({row['detail']})" if row["detail"] else ""
-    state = row["state"].replace("-", " ")
-    return f"{mark} {row['place']:<16}  {state:<13}  {row['folder'] or '-'}{detail}"
-
-
-@contextmanager
-def shown_fetch() -> Iterator[FetchListener]:
-    """Give a listener that shows a fetch on standard error, and end its last bar however it ends."""
-    listener = _Shown(shows_progress(), is_verbose())
-    try:
-        yield listener
-    finally:
-        listener.end_bar()
+    return f"{'*' if is_used else ' '} {row['place']:<16}  {state:<13}  {row['folder'] or '-'}{detail}"
 
 
 class _Shown(FetchListener):
-    def __init__(self, bars: bool, verbose: bool) -> None:
+    """Shows a fetch on standard error, its progress as one bar after the other."""
+
+    def __init__(self, bars: ExitStack) -> None:
         self._bars = bars
-        self._verbose = verbose
         self._name = ""
         self._bar: Any = None  # click's ProgressBar, whose type is not public
 
     def step(self, message: str) -> None:
-        self.end_bar()
+        self._end_bar()
         note(message)
 
     def detail(self, message: str) -> None:
-        if self._verbose:
+        if is_verbose():
             self.step(message)
 
     def received(self, name: str, so_far: int, total: int | None) -> None:
-        if not self._bars or total is None:
+        if total is None:
             return
-        if self._bar is None or name != self._name:
-            self._begin_bar(name, total)
+        if name != self._name:
+            self._end_bar()
+            self._name, self._bar = name, self._bars.enter_context(progress_bar(name, total))
         self._bar.update(so_far - self._bar.pos)
 
-    def _begin_bar(self, name: str, total: int) -> None:
-        self.end_bar()
-        self._name = name
-        self._line = progress_bar(name, total)
-        self._bar = self._line.__enter__()
-
-    def end_bar(self) -> None:
-        """Leave the line of the bar, if there is one."""
-        if self._bar is not None:
-            self._line.__exit__(None, None, None)
-            self._bar = None
+    def _end_bar(self) -> None:
+        self._bars.close()
+        self._name = ""
