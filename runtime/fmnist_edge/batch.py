@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,7 @@ def table_row(result: Result, *, top_k: int = DEFAULT_TOP_K) -> dict[str, Any]:
     }
 
 
+Item = TypeVar("Item")
 OnAnswer: TypeAlias = Callable[[str, bytes, Prediction], None]
 OnSkip: TypeAlias = Callable[[str], None]
 _Loaded: TypeAlias = tuple[str, NDArray[np.uint8] | Prediction | ImageError]
@@ -157,7 +158,7 @@ def _loaded(classifier: Classifier, found: Found, on_answer: OnAnswer | None) ->
 
 def _classified(classifier: Classifier, items: Iterable[_Loaded | None]) -> Iterator[Result]:
     """Run images of the dataset in batches; None ends a batch."""
-    for batch in _batches(items):
+    for batch in in_batches(items):
         images = [item for _, item in batch if isinstance(item, np.ndarray)]
         answers = iter(classifier.predict(np.stack(images)) if images else ())
         for path, item in batch:
@@ -169,13 +170,14 @@ def _classified(classifier: Classifier, items: Iterable[_Loaded | None]) -> Iter
                 yield Result(path, classifier.prediction(next(answers), item))
 
 
-def _batches(items: Iterable[_Loaded | None]) -> Iterator[list[_Loaded]]:
-    batch: list[_Loaded] = []
+def in_batches(items: Iterable[Item | None], size: int = BATCH) -> Iterator[list[Item]]:
+    """Yield lists of at most `size` items; one that isn't full after BATCH_SECONDS, or when None comes."""
+    batch: list[Item] = []
     begun = time.monotonic()
     for item in items:
         if item is not None:
             batch.append(item)
-        if item is None or len(batch) >= BATCH or time.monotonic() - begun > BATCH_SECONDS:
+        if item is None or len(batch) >= size or time.monotonic() - begun > BATCH_SECONDS:
             yield batch
             batch, begun = [], time.monotonic()
     if batch:

@@ -1,7 +1,7 @@
-"""The deploy kit: models, facts, self-test vectors, example programs and a web page, as path to content.
+"""The deploy kit: models, their description, self-test vectors, example programs and a web page.
 
-`build_kit` makes all of it in memory; `atomic` writes it in one step; `kit_check` looks at it later. The files
-that are copied as they are come from kit_files/.
+`build_kit` makes all of it in memory as path to content; `atomic` writes it in one step; `kit_check` checks it later.
+The files that are copied as they are come from kit_files/.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from fmnist_edge.onnx_reader import operators_of
 from fmnist_edge.self_test import ClassifierVectors, PhotoVectors, Vectors, load_vectors
 from fmnist_edge.session import kind_of, metadata_of, open_session, session_options
 
-FACTS: Final = "model.json"
+DESCRIPTION: Final = "model.json"
 SUMS: Final = "SHA256SUMS"
 VECTORS: Final = "vectors"
 VECTORS_FILE: Final = f"{VECTORS}/vectors.json"
@@ -89,8 +89,8 @@ class KitModel:
 
     path: Path
     name: str
-    """Of the file in the kit: letters, digits, dots, dashes and underscores alone, since it is part of a URL."""
-    facts: dict[str, Any]
+    """Of the file in the kit: letters, digits, dots, dashes and underscores, since it is part of a URL."""
+    description: dict[str, Any]
     vectors: Vectors
 
 
@@ -115,18 +115,19 @@ def build_kit(
 
     Each of `models` replaces the embedded model of its kind. `ort` adds the models in onnxruntime's own format (those
     bytes differ from run to run), `reduced_ops` the list of operators for a small build of onnxruntime. `step` is told
-    what is done next. Raises ModelError if a model, or what lies beside it, is damaged; UsageError if two of `models`
+    what is done next. Raises ModelError if a model, its JSON or its vectors are damaged; UsageError if two of `models`
     are of one kind.
     """
     step("reading the models")
     classifier, photo = chosen = _chosen(models)
-    files = {path.relative_to(_COPIED).as_posix(): path.read_bytes() for path in _copied()}
+    copied = [path for path in sorted(_COPIED.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    files = {path.relative_to(_COPIED).as_posix(): path.read_bytes() for path in copied}
     files |= {model.name: model.path.read_bytes() for model in chosen}
     cards = {f"{Path(model.name).stem}.md": model.path.with_suffix(".md") for model in chosen}
     files |= {name: card.read_bytes() for name, card in cards.items() if card.is_file()}
     files[_LICENCE] = (MODELS / _LICENCE).read_bytes()
     files[LABELS_FILE] = _json(list(LABELS))
-    files[FACTS] = _json(_facts(classifier, photo, web_runtime))
+    files[DESCRIPTION] = _json(_description(classifier, photo, web_runtime))
     files |= _vector_files(classifier, photo)
     if ort:
         step("writing the models in onnxruntime's own format")
@@ -142,10 +143,6 @@ def build_kit(
     return files | {SUMS: sums_of(files)}
 
 
-def _copied() -> list[Path]:
-    return [path for path in sorted(_COPIED.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-
-
 def _chosen(models: Sequence[Path]) -> tuple[KitModel, KitModel]:
     """Return the classifier and the photo model: those given, the embedded ones for the rest."""
     found: dict[str, KitModel] = {}
@@ -155,54 +152,48 @@ def _chosen(models: Sequence[Path]) -> tuple[KitModel, KitModel]:
         if kind in found:
             raise UsageError(f"{found[kind].path} and {path} are both a {kind}; a kit holds one of each kind")
         found[kind] = model
-    classifier = found.get("classifier") or _embedded_model(EMBEDDED_CLASSIFIER)
-    photo = found.get("photo") or _embedded_model(EMBEDDED_PHOTO_MODEL)
-    if classifier.name == photo.name:
-        raise UsageError(f"both models would be named {photo.name} in the kit; rename one of them")
-    return classifier, photo
-
-
-def _embedded_model(path: Path) -> KitModel:
-    return KitModel(path, path.name, read_side_json(path), load_vectors(path))
+    for kind, path in (("classifier", EMBEDDED_CLASSIFIER), ("photo", EMBEDDED_PHOTO_MODEL)):
+        if kind not in found:
+            found[kind] = KitModel(path, path.name, read_side_json(path), load_vectors(path))
+    if found["classifier"].name == found["photo"].name:
+        raise UsageError(f"both models would be named {found['photo'].name} in the kit; rename one of them")
+    return found["classifier"], found["photo"]
 
 
 def _users_model(path: Path) -> KitModel:
-    """Return a model that did not come with the package, with what lies beside it or else with what it says itself."""
+    """Return a model that did not come with the package, described by the JSON beside it or else by its metadata."""
     session = open_session(path)
     name = re.sub(r"[^A-Za-z0-9._-]", "-", path.stem) + ".onnx"
     digest = sha256_of(path)
     told = read_side_json(path) if side_json_path(path).is_file() else metadata_of(session)
-    facts = {"name": path.stem, "version": "", "unsure_below": 0.0} | told | {"file": name, "sha256": digest}
+    description = {"name": path.stem, "version": "", "unsure_below": 0.0} | told | {"file": name, "sha256": digest}
     if not vectors_path(path).is_file():
-        return KitModel(path, name, facts, _measured_vectors(session, digest))
+        return KitModel(path, name, description, _measured_vectors(session, digest))
     vectors = load_vectors(path)
     if vectors.model_sha256 != digest:
         raise ModelError(f"{vectors_path(path)} was made for another file than {path}; convert again, or move it away")
-    return KitModel(path, name, facts, vectors)
+    return KitModel(path, name, description, vectors)
 
 
 def _measured_vectors(session: Any, digest: str) -> Vectors:
     """Return the embedded model's test pictures with the answers that this model gives to them here."""
-    if kind_of(session) == "photo":
-        vectors = load_vectors(EMBEDDED_PHOTO_MODEL)
-        assert isinstance(vectors, PhotoVectors)
+    vectors = load_vectors(EMBEDDED_PHOTO_MODEL if kind_of(session) == "photo" else EMBEDDED_CLASSIFIER)
+    if isinstance(vectors, PhotoVectors):
         rows = [session.run([OUTPUT_NAME], {PHOTO_NAME: photo})[0][0] for photo in vectors.photos]
     else:
-        vectors = load_vectors(EMBEDDED_CLASSIFIER)
-        assert isinstance(vectors, ClassifierVectors)
         rows = [session.run([OUTPUT_NAME], {INPUT_NAME: image[None]})[0][0] for image in vectors.images]
     return replace(vectors, model_sha256=digest, probabilities=np.array(rows, np.float64))
 
 
-def _facts(classifier: KitModel, photo: KitModel, web_runtime: WebRuntime | None) -> dict[str, Any]:
+def _description(classifier: KitModel, photo: KitModel, web_runtime: WebRuntime | None) -> dict[str, Any]:
     """Return model.json: what each file is, as the metadata inside it says; browsers cannot read those."""
     return {
         "kit": SCHEMA,
         "made_by": f"fmnist-edge {__version__}",
         "host": _HOST,
         "web_runtime": None if web_runtime is None else f"{PACKAGE} {web_runtime.version}",
-        "classifier": classifier.facts,
-        "photo": photo.facts,
+        "classifier": classifier.description,
+        "photo": photo.description,
     }
 
 
@@ -211,23 +202,18 @@ def _vector_files(classifier: KitModel, photo: KitModel) -> dict[str, bytes]:
     images, photos = classifier.vectors, photo.vectors
     assert isinstance(images, ClassifierVectors)
     assert isinstance(photos, PhotoVectors)
-    names = [f"photo-{number}.rgb" for number in range(len(photos.photos))]
-    places = [{"file": name, "shape": list(pixels.shape)} for name, pixels in zip(names, photos.photos, strict=True)]
+    raw = {f"photo-{number}.rgb": pixels for number, pixels in enumerate(photos.photos)}
+    places = [{"file": name, "shape": list(pixels.shape)} for name, pixels in raw.items()]
     answers = [place | answer for place, answer in zip(places, _answers(photos), strict=True)]
+    of_images = {"images": _IMAGES, "shape": list(images.images.shape), "answers": _answers(images)}
     index = {
         "schema": SCHEMA,
         "note": "all pixels are bytes, row by row from the top; compare probabilities with the tolerance stated",
-        "classifier": {
-            **_origin(classifier),
-            "images": _IMAGES,
-            "shape": list(images.images.shape),
-            "answers": _answers(images),
-        },
-        "photo": {**_origin(photo), "answers": answers},
+        "classifier": _origin(classifier) | of_images,
+        "photo": _origin(photo) | {"answers": answers},
     }
-    raw = {name: pixels.tobytes() for name, pixels in zip(names, photos.photos, strict=True)}
-    raw[_IMAGES] = images.images.tobytes()
-    return {VECTORS_FILE: _json(index)} | {f"{VECTORS}/{name}": content for name, content in raw.items()}
+    files = {f"{VECTORS}/{name}": pixels.tobytes() for name, pixels in (raw | {_IMAGES: images.images}).items()}
+    return {VECTORS_FILE: _json(index)} | files
 
 
 def _origin(model: KitModel) -> dict[str, Any]:
@@ -244,7 +230,7 @@ def _answers(vectors: Vectors) -> list[dict[str, Any]]:
 def _needed_by_the_page(files: dict[str, bytes], models: Iterable[KitModel]) -> list[str]:
     """Return what the web folder holds a second time, since a page can reach nothing outside of it."""
     vectors = [name for name in files if name.startswith(f"{VECTORS}/")]
-    return [*(model.name for model in models), LABELS_FILE, FACTS, *vectors]
+    return [*(model.name for model in models), LABELS_FILE, DESCRIPTION, *vectors]
 
 
 def _with_file_list(files: dict[str, bytes]) -> bytes:
@@ -277,13 +263,14 @@ def sums_of(files: dict[str, bytes]) -> bytes:
 def find_web_runtime(named: Path | None) -> WebRuntime | None:
     """Return the runtime in the folder named, else in a `node_modules` above the current folder, else in npm's own.
 
-    None if nothing is named and none found that is new enough. Raises UsageError if the folder named holds none such.
+    None if nothing is named and none found that is new enough. Raises UsageError if the folder named isn't the package,
+    or is too old.
     """
     if named is not None:
         folder = _package_in(named)
         if folder is None:
             wanted = f"dist/{next(iter(WEB_FILES))}"
-            raise UsageError(f"{named} is no folder of the npm package {PACKAGE}: it should hold {wanted}")
+            raise UsageError(f"{named} is not a folder of the npm package {PACKAGE}: it should hold {wanted}")
         return _read_runtime(folder)
     for folder in filter(None, map(_package_in, _runtime_places())):
         with contextlib.suppress(UsageError):
@@ -332,7 +319,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 _EXTENDED: Final = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
 _ALL: Final = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-# Lays float tensors out for the x86 CPU at hand; onnxruntime's own convert_onnx_models_to_ort leaves it out, too.
+# Lays float tensors out for the x86 CPU at hand; onnxruntime's own convert_onnx_models_to_ort also leaves it out.
 _OF_ONE_CPU: Final = ["NchwcTransformer"]
 
 
@@ -342,11 +329,6 @@ def ort_file(model: Path) -> bytes:
     The bytes differ from run to run, the answers do not.
     """
     return _saved(model, ".ort", "ORT", _EXTENDED)
-
-
-def optimized_graphs(model: Path) -> list[bytes]:
-    """Return the graph that 'extended' optimization makes, and the one of the default level, as .onnx files."""
-    return [_saved(model, ".onnx", "ONNX", level) for level in (_EXTENDED, _ALL)]
 
 
 def _saved(model: Path, suffix: str, form: str, level: Any) -> bytes:
@@ -383,5 +365,6 @@ def operator_config(models: Iterable[Path]) -> bytes:
 
 
 def _needed_operators(model: Path) -> Iterator[tuple[str, int, str]]:
-    for graph in (model.read_bytes(), *optimized_graphs(model)):
+    optimized = (_saved(model, ".onnx", "ONNX", level) for level in (_EXTENDED, _ALL))
+    for graph in (model.read_bytes(), *optimized):
         yield from operators_of(graph)

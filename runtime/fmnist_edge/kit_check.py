@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_edge.errors import FmnistEdgeError, ModelError, UsageError
-from fmnist_edge.kit import FACTS, LABELS_FILE, SUMS, VECTORS, VECTORS_FILE, WEB_RUNTIME
+from fmnist_edge.kit import DESCRIPTION, LABELS_FILE, SUMS, VECTORS, VECTORS_FILE, WEB_RUNTIME
 from fmnist_edge.model_info import LABELS, sha256_of
 from fmnist_edge.self_test import ClassifierVectors, PhotoVectors, Vectors, check_model, expected_probabilities
 
@@ -37,7 +37,7 @@ class KitCheck:
     findings: list[Finding]
     """Each check as (held, what it found)."""
     notes: list[str]
-    """What is worth knowing and no fault."""
+    """What is worth knowing but not a fault."""
 
     @property
     def passed(self) -> bool:
@@ -48,10 +48,10 @@ class KitCheck:
 def check_kit(folder: Path) -> KitCheck:
     """Check sums, labels and contract of a kit, and run its self-test on each of its models.
 
-    Raises ModelError if the folder is no kit.
+    Raises ModelError if the folder isn't a kit.
     """
     if not is_kit(folder):
-        raise ModelError(f"no kit in {folder}: it should hold {SUMS} and {FACTS}; `fmnist-edge deploy` makes one")
+        raise ModelError(f"no kit in {folder}: it should hold {SUMS} and {DESCRIPTION}; `fmnist-edge deploy` makes one")
     found = differences(folder)
     findings = [*_file_findings(found), _label_finding(folder), *_answer_findings(folder)]
     return KitCheck(findings, _notes(folder, found))
@@ -71,12 +71,12 @@ def _file_findings(found: Differences) -> Iterator[Finding]:
 def _label_finding(folder: Path) -> Finding:
     """Tell whether all places name the same labels; the models' own are checked when they are opened."""
     try:
-        facts = json.loads((folder / FACTS).read_bytes())
-        labels = [json.loads((folder / LABELS_FILE).read_bytes()), *(facts[kind]["labels"] for kind in _KINDS)]
+        described = json.loads((folder / DESCRIPTION).read_bytes())
+        labels = [json.loads((folder / LABELS_FILE).read_bytes()), *(described[kind]["labels"] for kind in _KINDS)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         return False, f"the labels cannot be read ({error!r})"
     same = all(found == list(LABELS) for found in labels)
-    return same, f"{LABELS_FILE} and {FACTS}: the labels {'are' if same else 'are not'} those of the models"
+    return same, f"{LABELS_FILE} and {DESCRIPTION}: the labels {'are' if same else 'are not'} those of the models"
 
 
 def _answer_findings(folder: Path) -> Iterator[Finding]:
@@ -96,19 +96,16 @@ def _read_vectors(folder: Path, index: dict[str, Any]) -> tuple[ClassifierVector
     (images, digest, tolerance), (photos, photo_digest, photo_tolerance) = (
         (index[kind], index[kind]["sha256"], float(index[kind]["tolerance"])) for kind in _KINDS
     )
-    pixels = [_pixels(folder / answer["file"], answer["shape"]) for answer in photos["answers"]]
+
+    def pixels(name: str, shape: list[int]) -> NDArray[np.uint8]:
+        return np.frombuffer((folder / name).read_bytes(), np.uint8).reshape(shape)
+
+    batch = pixels(images["images"], images["shape"])
+    singles = tuple(pixels(answer["file"], answer["shape"]) for answer in photos["answers"])
     return (
-        ClassifierVectors(digest, tolerance, _pixels(folder / images["images"], images["shape"]), _expected(images)),
-        PhotoVectors(photo_digest, photo_tolerance, tuple(pixels), _expected(photos)),
+        ClassifierVectors(digest, tolerance, batch, expected_probabilities(images["answers"])),
+        PhotoVectors(photo_digest, photo_tolerance, singles, expected_probabilities(photos["answers"])),
     )
-
-
-def _pixels(path: Path, shape: list[int]) -> NDArray[np.uint8]:
-    return np.frombuffer(path.read_bytes(), np.uint8).reshape(shape)
-
-
-def _expected(vectors: dict[str, Any]) -> NDArray[np.float64]:
-    return expected_probabilities(vectors["answers"])
 
 
 def _both_forms(model: Path, vectors: Vectors) -> Iterator[Finding]:
@@ -117,7 +114,7 @@ def _both_forms(model: Path, vectors: Vectors) -> Iterator[Finding]:
     ort = model.with_suffix(".ort")
     if not ort.exists():
         return
-    # Its bytes differ from run to run, so that its sum stands in SHA256SUMS alone.
+    # Its bytes differ from run to run, so its sum is in SHA256SUMS alone.
     for held, line in _self_test(ort, replace(vectors, model_sha256=sha256_of(ort))):
         if "SHA-256" not in line:
             yield held, f"{ort.name}: {line}"
@@ -134,7 +131,7 @@ def _notes(folder: Path, found: Differences) -> list[str]:
     notes = []
     if found.added:
         what = "1 file is" if len(found.added) == 1 else f"{len(found.added)} files are"
-        notes.append(f"{what} no part of the kit, the first: {found.added[0]}")
+        notes.append(f"{what} not part of the kit, the first: {found.added[0]}")
     if not (folder / WEB_RUNTIME).exists():
         notes.append("the web page has no runtime yet: see README.md")
     return notes
@@ -150,14 +147,14 @@ class Differences:
     changed: list[str]
     added: list[str]
     npm: list[str]
-    """What npm put there: its files, and its folders as a whole; neither ours nor anybody's own work."""
+    """What npm put there: its files, and its folders as a whole; neither ours nor a person's work."""
 
 
 def check_replaceable(folder: Path, inputs: Sequence[Path] = (), *, overwrite: bool = False) -> list[str]:
-    """Refuse to write a kit where something else is, over an `input`, or over files of someone's own.
+    """Return what npm put into a folder, to be kept when a kit is written there.
 
-    A kit with files of someone's own may be replaced with `overwrite`. Returns what npm put into the folder, to be
-    kept. Raises UsageError; nothing is touched.
+    Raises UsageError if something else than a kit is there, an `input`, or, without `overwrite`, a file that someone
+    changed or added.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder")
@@ -167,7 +164,7 @@ def check_replaceable(folder: Path, inputs: Sequence[Path] = (), *, overwrite: b
     if not folder.exists() or not any(folder.iterdir()):
         return []
     if not is_kit(folder):
-        raise UsageError(f"{folder} is not empty and no kit, so it is left alone; name a new folder")
+        raise UsageError(f"{folder} is not empty and not a kit, so it is left alone; name a new folder")
     found = differences(folder)
     own = [*found.changed, *found.added]
     if own and not overwrite:
@@ -179,7 +176,7 @@ def check_replaceable(folder: Path, inputs: Sequence[Path] = (), *, overwrite: b
 def is_kit(folder: Path) -> bool:
     """Tell whether a folder holds a kit, damaged or not: its list names what only a kit has."""
     try:
-        return {FACTS, VECTORS_FILE} <= parse_sums((folder / SUMS).read_bytes()).keys()
+        return {DESCRIPTION, VECTORS_FILE} <= parse_sums((folder / SUMS).read_bytes()).keys()
     except (OSError, ValueError):
         return False
 

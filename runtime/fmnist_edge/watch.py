@@ -7,14 +7,14 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from fmnist_edge.batch import BATCH_SECONDS, Found, Result, walk
+from fmnist_edge.batch import Result, in_batches, walk
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.errors import ImageError
 from fmnist_edge.image_files import read_file
@@ -28,8 +28,7 @@ SETTLE: Final = 1.0  # seconds that a file must not have changed for; slower wri
 GROUP: Final = 64  # files at most whose rows are noted and printed together: the disk is asked once for all of them
 # How many times longer than a complete file a damaged one is waited for, before it is called so.
 DAMAGED_AFTER: Final = 30
-# Names that browsers, curl, rsync and file servers give to what they have not finished (hidden files are left out
-# by `walk`).
+# Names that browsers, curl, rsync and file servers give to what they have not finished, apart from hidden files.
 UNFINISHED: Final = (".part", ".partial", ".tmp", ".crdownload", ".download", ".filepart", ".opdownload")
 _MOST_LOOKS: Final = 4  # a look at the folder for each quarter of the time to settle ...
 _REST: Final = 3  # ... but never more than a quarter of a core for looking, however many files there are
@@ -52,9 +51,9 @@ class Listener:
     rows: Callable[[list[Result]], str]
     """Returns what is printed for some results."""
     on_result: Callable[[Result], None]
-    """Hears each result after its row is printed."""
+    """Is told each result after its row is printed."""
     on_problem: Callable[[str], None]
-    """Hears why the folder cannot be listed, once, and an empty text when it can be again."""
+    """Is told why the folder cannot be listed, once, and an empty text when it can be again."""
     on_answer: OnAnswer | None = None
     """As `batch.classify_all` calls it."""
 
@@ -80,7 +79,7 @@ def watch(classifier: Classifier, how: Watch, journal: Journal, interruption: In
             listener.on_problem(folder.problem)
         problem = folder.problem
         looked = time.monotonic() - begun
-        for group in _groups(_finished(classifier, folder, journal, found, listener.on_answer)):
+        for group in in_batches(_finished(classifier, folder, journal, found, listener.on_answer), GROUP):
             results = [done.result for done in group if done.result]
             with interruption.held():
                 journal.commit([done.entry for done in group], listener.rows(results))
@@ -91,52 +90,34 @@ def watch(classifier: Classifier, how: Watch, journal: Journal, interruption: In
         time.sleep(max(how.settle / _MOST_LOOKS, _REST * looked))
 
 
-def _groups(items: Iterable[_Done]) -> Iterator[list[_Done]]:
-    group: list[_Done] = []
-    begun = time.monotonic()
-    for item in items:
-        group.append(item)
-        if len(group) >= GROUP or time.monotonic() - begun > BATCH_SECONDS:
-            yield group
-            group, begun = [], time.monotonic()
-    if group:
-        yield group
-
-
 def _finished(
     classifier: Classifier, folder: DropFolder, journal: Journal, found: list[Ready], on_answer: OnAnswer | None
 ) -> Iterator[_Done]:
     """Yield the files that are done now; those that cannot be decoded yet are left for later."""
     for ready in found:
-        try:
-            data = read_file(ready.path)
-        except ImageError as error:
-            done = _Done(ready, Entry(ready.name, ready.stamp, "", True), Result(ready.path, error=error))
-        else:
-            done = _classified(classifier, ready, data, journal, on_answer)
-        error_code = done.result.error.code if done.result and done.result.error else None
+        done = _classified(classifier, ready, journal, on_answer)
         if stamp_of(ready.path) != ready.stamp:
             continue  # it changed while it was read, or vanished: the next look will tell
-        if error_code is None or ready.overdue:
+        if ready.overdue or done.result is None or done.result.error is None:
             yield done
         else:
             folder.wait_longer(ready)
 
 
-def _classified(
-    classifier: Classifier, ready: Ready, data: bytes, journal: Journal, on_answer: OnAnswer | None
-) -> _Done:
-    entry = Entry(ready.name, ready.stamp, hashlib.sha256(data).hexdigest())
-    before = journal.entry_of(ready.name)
-    if before and _is_same_picture(before, data):
-        return _Done(ready, replace(entry, failed=before.failed), None)
+def _classified(classifier: Classifier, ready: Ready, journal: Journal, on_answer: OnAnswer | None) -> _Done:
+    entry = Entry(ready.name, ready.stamp, "", failed=True)
     try:
+        data = read_file(ready.path)
+        entry = replace(entry, sha256=hashlib.sha256(data).hexdigest())
+        before = journal.entry_of(ready.name)
+        if before and _is_same_picture(before, data):
+            return _Done(ready, replace(entry, failed=before.failed), None)
         prediction = classifier.classify(data)
         if on_answer is not None:
             on_answer(ready.path, data, prediction)
-        return _Done(ready, entry, Result(ready.path, prediction))
     except ImageError as error:
-        return _Done(ready, replace(entry, failed=True), Result(ready.path, error=error))
+        return _Done(ready, entry, Result(ready.path, error=error))
+    return _Done(ready, replace(entry, failed=False), Result(ready.path, prediction))
 
 
 def _is_same_picture(before: Entry, data: bytes) -> bool:
@@ -164,7 +145,7 @@ class Ready:
 class _Seen:
     stamp: Stamp
     since: float
-    """The moment of the monotonic clock since when it has not changed."""
+    """The monotonic clock when it last changed."""
     failed: bool = False
     """It could not be decoded as it is."""
 
@@ -184,9 +165,11 @@ class DropFolder:
         """Look once and return the files that are complete and not done, sorted as `walk` does."""
         now, problem, present = time.monotonic(), "", set()
         found = []
-        for item in self._files():
+        for item in walk(str(self._folder), deep=self._recursive):
             if item.error:
                 problem = f"{item.path}: {item.error}"
+                continue
+            if item.path.lower().endswith(UNFINISHED):
                 continue
             name = item.path[len(self._prefix) :].replace(os.sep, "/")
             present.add(name)
@@ -207,11 +190,6 @@ class DropFolder:
     def done(self, ready: Ready) -> None:
         """Forget what is in the journal now."""
         self._seen.pop(ready.name, None)
-
-    def _files(self) -> Iterator[Found]:
-        for item in walk(str(self._folder), deep=self._recursive):
-            if item.error or not item.path.lower().endswith(UNFINISHED):
-                yield item
 
     def _look(self, path: str, name: str, stamp: Stamp, now: float) -> Ready | None:
         seen = self._seen.get(name)

@@ -110,7 +110,7 @@ def test_files_of_someones_own_are_noted_and_no_fault_those_of_npm_not_even_note
     (mine / "python" / "mine.py").write_text("")
     done = run("deploy", "--check", mine)
     assert done.returncode == 0
-    assert "1 file is no part of the kit, the first: python/mine.py" in done.stderr
+    assert "1 file is not part of the kit, the first: python/mine.py" in done.stderr
 
 
 @pytest.mark.parametrize("content", [None, "", "not a list", f"{'0' * 64}  ../../etc/passwd\n", f"{'0' * 64}  a.txt\n"])

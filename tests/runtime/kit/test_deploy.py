@@ -128,7 +128,7 @@ def test_a_runtime_that_is_found_but_too_old_is_passed_over(package: Path) -> No
 def test_a_folder_without_the_runtime_is_refused(tmp_path: Path) -> None:
     done = run("deploy", tmp_path / "out", "--web-runtime", tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "is no folder of the npm package onnxruntime-web" in done.stderr
+    assert "is not a folder of the npm package onnxruntime-web" in done.stderr
 
 
 def test_a_folder_that_is_no_kit_is_never_touched(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_what_npm_installed_is_known_and_stays(kit: Path, tmp_path: Path) -> Non
     assert (mine / "node" / "package-lock.json").exists()
     assert (mine / "package.json").exists()
     assert (mine / "node_modules" / "onnxruntime-web").is_dir()
-    assert "no part of the kit" not in run("deploy", "--check", mine).stderr
+    assert "not part of the kit" not in run("deploy", "--check", mine).stderr
     (mine / "node" / "package.json").write_text("{}")  # ours, and changed
     assert "(node/package.json)" in run("deploy", mine).stderr
 
