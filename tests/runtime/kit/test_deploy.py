@@ -136,7 +136,7 @@ def test_a_folder_that_is_no_kit_is_never_touched(tmp_path: Path) -> None:
     for options in ([], ["--overwrite"]):
         done = run("deploy", tmp_path, *options)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert "not empty and no kit" in done.stderr
+        assert "not empty and not a kit" in done.stderr
     assert names(tmp_path) == {"photo.jpg"}
     done = run("deploy", tmp_path / "photo.jpg")
     assert (done.returncode, "is a file" in done.stderr) == (2, True)
