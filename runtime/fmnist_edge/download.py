@@ -70,7 +70,7 @@ def fetch_dataset(
             for stem, raw in files(tuple(wanted)):
                 _store(folder, stem, raw)
                 wanted.remove(stem)
-                listener.step(f"{stem}: {len(raw) / 1e6:.1f} MB, verified")
+                listener.step(f"{stem}: {len(raw) / 1e3:,.0f} kB, verified")
         except DataError as error:
             faults.append(f"{name}: {error}")
             listener.step(f"{name} failed: {error}")
@@ -274,6 +274,8 @@ def _run(command: list[str], work: Path, listener: FetchListener, watched: int |
     if process.returncode:
         lines = [line for line in err.splitlines() if line.strip()] or [f"{command[0]} failed ({process.returncode})"]
         raise DataError(lines[-1].removeprefix("E: ").strip())
+    if watched:
+        listener.received(f"{PACKAGE}.deb", watched, watched)
     return out
 
 

@@ -267,6 +267,8 @@ def test_debians_package_gives_what_the_mirrors_do_not_even_with_empty_package_l
     assert names(half_done) == sorted(f"{stem}.gz" for stem in SHA256)
     assert check_folder(half_done).state == "complete"
     assert "updating Debian's package lists in a private folder" in heard.steps
+    name, received, total = heard.progress[-1]  # a bar that ends full
+    assert (name, received) == ("dataset-fashion-mnist.deb", total)
     assert names(tmp_path / "lists") == ["partial"]  # the machine's own state is untouched
     assert names(tmp_path / "temporary") == []
 
