@@ -190,17 +190,16 @@ def evaluate(answers: Answers, forgiven: Sequence[Sequence[int]] = ()) -> Evalua
     answers = answers.garments
     if not len(answers.truth):
         raise DataError("none of the images shows a garment of the ten classes: there is no accuracy to measure")
-    accepted, predicted = answers.accepted(forgiven), answers.predicted
-    everyone = np.arange(len(predicted))
-    right, confidence = accepted[everyone, predicted], answers.confidence
+    right, confidence = answers.right(forgiven), answers.confidence
     second = np.argsort(-answers.probabilities, axis=1, kind="stable")[:, 1]
+    second_right = answers.accepted(forgiven)[np.arange(len(second)), second]
     bins = calibration_bins(confidence, right)
     return Evaluation(
         accuracy=Share.of(right),
-        top_2=Share.of(right | accepted[everyone, second]),
+        top_2=Share.of(right | second_right),
         expected_calibration_error=expected_calibration_error(bins),
-        classes=_classes(answers, predicted, right, forgiven),
-        groups=_groups(answers, predicted, right, forgiven),
+        classes=_classes(answers, forgiven),
+        groups=_groups(answers, forgiven),
         bins=bins,
         coverages=coverages(confidence, right),
         forgiven=tuple(tuple(LABELS[index] for index in group) for group in forgiven),
@@ -235,45 +234,32 @@ def _source(name: str, answers: Answers, forgiven: Sequence[Sequence[int]]) -> S
     )
 
 
-def _classes(
-    answers: Answers, predicted: NDArray[np.int64], right: NDArray[np.bool_], forgiven: Sequence[Sequence[int]]
-) -> tuple[ClassFigures, ...]:
+def _classes(answers: Answers, forgiven: Sequence[Sequence[int]]) -> tuple[ClassFigures, ...]:
     """Return precision, recall and F1 of each set of labels that is the truth of some group."""
+    predicted, right, figures = answers.predicted, answers.right(forgiven), []
     labels_of = [forgive(truth.accepted, forgiven) for truth in answers.truths]
-    figures = []
     for labels in filter(None, dict.fromkeys(labels_of)):
         here = np.isin(answers.truth, [row for row, other in enumerate(labels_of) if other == labels])
         said = np.isin(predicted, labels)
-        figures.append(_class_figures("|".join(LABELS[index] for index in labels), here, said, right))
+        precision, recall = (float(right[rows].mean()) if rows.any() else None for rows in (said, here))
+        f1 = None
+        if precision is not None and recall is not None:
+            f1 = 2 * precision * recall / ((precision + recall) or 1)
+        name = "|".join(LABELS[index] for index in labels)
+        figures.append(ClassFigures(name, int(here.sum()), int(said.sum()), precision, recall, f1))
     return tuple(figures)
 
 
-def _class_figures(
-    name: str, here: NDArray[np.bool_], said: NDArray[np.bool_], right: NDArray[np.bool_]
-) -> ClassFigures:
-    precision = float(right[said].mean()) if said.any() else None
-    recall = float(right[here].mean()) if here.any() else None
-    f1 = None
-    if precision is not None and recall is not None:
-        f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    return ClassFigures(name, int(here.sum()), int(said.sum()), precision, recall, f1)
-
-
-def _groups(
-    answers: Answers, predicted: NDArray[np.int64], right: NDArray[np.bool_], forgiven: Sequence[Sequence[int]]
-) -> tuple[GroupFigures, ...]:
-    unreadable = answers.unreadable or (0,) * len(answers.truths)
-    return tuple(
-        GroupFigures(
-            name=truth.name,
-            accepted=tuple(LABELS[index] for index in forgive(truth.accepted, forgiven)),
-            right=Share.of(right[answers.truth == row]),
-            predicted=tuple(np.bincount(predicted[answers.truth == row], minlength=len(LABELS)).tolist()),
-            unreadable=unreadable[row],
-        )
-        for row, truth in enumerate(answers.truths)
-        if truth.accepted
-    )
+def _groups(answers: Answers, forgiven: Sequence[Sequence[int]]) -> tuple[GroupFigures, ...]:
+    predicted, right, figures = answers.predicted, answers.right(forgiven), []
+    for row, truth in enumerate(answers.truths):
+        if truth.accepted:
+            here = answers.truth == row
+            accepted = tuple(LABELS[index] for index in forgive(truth.accepted, forgiven))
+            counts = tuple(np.bincount(predicted[here], minlength=len(LABELS)).tolist())
+            unreadable = answers.unreadable[row] if answers.unreadable else 0
+            figures.append(GroupFigures(truth.name, accepted, Share.of(right[here]), counts, unreadable))
+    return tuple(figures)
 
 
 def _rounded(value: Any) -> Any:

@@ -192,14 +192,12 @@ class Answers:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """The best class of each image, int64 [n], 0..9; the first if several are equal."""
-        best: NDArray[np.int64] = self.probabilities.argmax(axis=1)
-        return best
+        return np.asarray(self.probabilities.argmax(axis=1))
 
     @property
     def confidence(self) -> NDArray[np.float64]:
         """The probability of the best class of each image, float64 [n], 0..1."""
-        best: NDArray[np.float64] = self.probabilities.max(axis=1).astype(np.float64)
-        return best
+        return np.asarray(self.probabilities.max(axis=1), np.float64)
 
     def name(self, row: int) -> str:
         """Return what to call an image."""
