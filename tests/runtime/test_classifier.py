@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import fmnist_edge
-from fmnist_edge import LABELS, Classifier, ImageError, ModelError, UsageError
+from fmnist_edge import LABELS, Classifier, ImageError, ModelError, Prediction, UsageError
 from fmnist_edge.classifier import CHUNK
 from fmnist_edge.dataset import load_split
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER
@@ -124,6 +124,13 @@ def test_a_prediction_names_the_best_class(classifier: Classifier) -> None:
     assert prediction.label == LABELS[prediction.index] == "Ankle boot"
     assert prediction.confidence == prediction.probabilities.max() == prediction.top(1)[0][1]
     assert [index for index, _ in prediction.top(10)] == np.argsort(-prediction.probabilities, kind="stable").tolist()
+
+
+@pytest.mark.parametrize(("threshold", "label"), [(0.625, "Bag"), (0.626, "unsure"), (0.0, "Bag")])
+def test_an_answer_is_unsure_below_the_threshold_and_not_at_it(threshold: float, label: str) -> None:
+    probabilities = np.full(10, 0.375 / 9, np.float32)
+    probabilities[8] = 0.625
+    assert Prediction(probabilities, unsure_below=threshold).label == label
 
 
 def test_a_prediction_prints_as_one_short_line(classifier: Classifier) -> None:
