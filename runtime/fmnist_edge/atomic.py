@@ -33,7 +33,8 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     For content that comes in pieces; else as `write_atomically`. A device or a pipe is written to directly.
     """
     try:
-        with path.open("wb") if _is_device(path) else _replacement(path) as file:
+        is_device = path.exists() and not path.is_file() and not path.is_dir()
+        with path.open("wb") if is_device else _replacement(path) as file:
             yield file
     except OSError as error:
         reason = error.strerror or str(error)
@@ -68,10 +69,6 @@ def _scratch_file(temporary: Path) -> BinaryIO:
         with contextlib.suppress(OSError):
             return os.fdopen(os.open(temporary.parent, nameless | os.O_RDWR, 0o666), "wb")
     return temporary.open("xb")
-
-
-def _is_device(path: Path) -> bool:
-    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 _SUFFIX: Final = ".unfinished"
@@ -194,14 +191,9 @@ def _sweep(target: Path) -> None:
     """Remove what killed runs left beside `target`: staging folders that no living process holds locked."""
     for staging in target.parent.glob(f".{target.name}.*{_SUFFIX}"):
         with contextlib.suppress(OSError), _lock(staging):
-            _rescue(staging, target)
+            if not target.exists() and (staging / "old").exists():  # it was killed between its two renames
+                (staging / "old").rename(target)
             shutil.rmtree(staging)
-
-
-def _rescue(staging: Path, target: Path) -> None:
-    """Bring back the old folder of a run that was killed between its two renames."""
-    if not target.exists() and (staging / "old").exists():
-        (staging / "old").rename(target)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Classifier and Prediction, the public API: the embedded models, or one's own, for pictures of any kind."""
+"""Classifier and Prediction, the public API: the embedded models, or your own, for pictures of any kind."""
 
 from __future__ import annotations
 
@@ -125,11 +125,11 @@ class Classifier:
 
         `threads` (at least 1) is how many threads onnxruntime uses for one picture or batch.
         `route` "auto" gives pictures of 28x28 pixels to the dataset classifier and all others to the photo model;
-        "dataset" and "photo" give every picture to one. A `model` of one's own has one kind and takes every picture.
+        "dataset" and "photo" give every picture to one. Your own `model` has one kind and takes every picture.
         Pictures of more than `max_pixels` pixels (at least 1) are refused, see `decoding.decode`.
         `unsure_below` (0..1) is the confidence below which an answer is unsure, in place of the model's own.
-        Raises ModelError if the file is missing, is no ONNX model, or breaks its contract; UsageError for arguments out
-        of range, or a route that the model does not know.
+        Raises ModelError if the file is missing, isn't an ONNX model, or breaks its contract; UsageError for arguments
+        out of range, or a route that the model does not know.
         """
         _check_arguments(threads, route, max_pixels, unsure_below)
         self.path = Path(model) if model is not None else EMBEDDED_CLASSIFIER
@@ -142,21 +142,18 @@ class Classifier:
         self._dataset: _Model | None = None
         self._photo: _Model | None = None
         self.route: Route = route
-        if model is not None:
-            self._open_own(route)
-        elif route != "photo":  # the embedded photo model waits for the first photo
-            self._dataset = self._opened(EMBEDDED_CLASSIFIER)
-
-    def _open_own(self, route: Route) -> None:
+        if model is None:
+            if route != "photo":  # the embedded photo model waits for the first photo
+                self._dataset = self._opened(EMBEDDED_CLASSIFIER)
+            return
         opened = self._opened(self.path)
-        self.route = "photo" if kind_of(opened.session) == "photo" else "dataset"
+        if kind_of(opened.session) == "photo":
+            self.route, self._photo = "photo", opened
+        else:
+            self.route, self._dataset = "dataset", opened
         if route not in ("auto", self.route):
             what = "photos" if self.route == "photo" else "28x28 images"
             raise UsageError(f"{self.path} classifies {what} only; choose another model for the route '{route}'")
-        if self.route == "photo":
-            self._photo = opened
-        else:
-            self._dataset = opened
 
     def _opened(self, path: Path) -> _Model:
         session = open_session(path, threads=self.threads)
@@ -168,7 +165,7 @@ class Classifier:
 
         Arrays are uint8 0..255 or bool: [height, width] grey, or [height, width, channels] with 1 (grey), 2 (grey and
         alpha), 3 (RGB) or 4 (RGBA) channels; a leading dimension of 1 is dropped.
-        Raises ImageError, which names the file, if it cannot be read or is no picture; ModelError if the model fails.
+        Raises ImageError, which names the file, if it cannot be read or isn't a picture; ModelError if the model fails.
         """
         try:
             begun = self.begin(image)
@@ -197,7 +194,7 @@ class Classifier:
     def begin(self, image: ImageSource) -> NDArray[np.uint8] | Prediction:
         """Return a picture for the dataset classifier ready for `predict`, uint8 [28, 28], or the answer for a photo.
 
-        So that callers with many pictures can run those of the dataset in batches and call `prediction` for each.
+        With it, callers with many pictures run those of the dataset in batches and call `prediction` for each.
         Raises ImageError.
         """
         if isinstance(image, (str, os.PathLike)):
@@ -271,11 +268,11 @@ def _threshold(metadata: dict[str, Any], model: Path) -> float:
     value = metadata.get("unsure_below", 0.0)
     if isinstance(value, (int, float)) and 0 <= value <= 1:
         return float(value)
-    raise ModelError(f"{model} does not keep the contract: unsure_below is {value!r}, no number in 0..1")
+    raise ModelError(f"{model} does not keep the contract: unsure_below is {value!r}, not a number in 0..1")
 
 
 def _name_of(image: ImageSource) -> str | None:
-    """Return the name of the file that an image comes from, if it has any."""
+    """Return the name of the file that an image comes from, if there is one."""
     if isinstance(image, (str, os.PathLike)):
         return str(image)
     name = getattr(image, "name", None)

@@ -83,7 +83,9 @@ def _opened_bytes(data: bytes, max_pixels: int, least_side: int) -> PIL.Image.Im
     image: PIL.Image.Image = _image_file(name)(BytesIO(data))
     full_size = image.size
     if name == "Jpeg":
-        image.draft(image.mode, _draft_size(full_size, least_side))
+        # Decoded at the smallest of 1/8, 1/4, 1/2 and all of its size that is large enough.
+        factor = next((factor for factor in (8, 4, 2) if max(full_size) >= least_side * factor), 1)
+        image.draft(image.mode, (max(1, full_size[0] // factor), max(1, full_size[1] // factor)))
     check_file(image, data, full_size, max_pixels)
     image.info[SEVERAL_FRAMES] = _has_several_frames(image)
     return image
@@ -107,14 +109,8 @@ def _missing_decoder(name: str) -> ImageError:
     return ImageError("not-an-image", f"this Pillow cannot decode {name}; convert it to PNG or JPEG")
 
 
-def _draft_size(size: tuple[int, int], least_side: int) -> tuple[int, int]:
-    """Return the size to ask a JPEG's decoder for: the smallest of 1/8, 1/4, 1/2 and all that is large enough."""
-    factor = next((factor for factor in (8, 4, 2) if max(size) >= least_side * factor), 1)
-    return max(1, size[0] // factor), max(1, size[1] // factor)
-
-
 def _has_several_frames(image: Any) -> bool:
-    """Tell whether there are more frames than the one that is taken. Damage behind the first spoils nothing."""
+    """Tell whether there are more frames than the one that is taken. Damage behind the first does no harm."""
     try:
         return bool(getattr(image, "is_animated", False))
     except Exception:  # as broad as Pillow's own on damaged bytes
@@ -139,8 +135,8 @@ def _webp_frame(image: Any) -> PIL.Image.Image:
     """Return the first frame of an opened WebP in three quarters of the memory that Pillow takes for it.
 
     libwebp's decoder for animations, which Pillow uses for every file, holds two canvases of four bytes a pixel; Pillow
-    keeps it while it copies the pixels twice. Here it goes before the second copy. The decoder is no public part of
-    Pillow (the same from 10.1 to 13): should it change, Pillow's own way is taken, and the test of the memory says so.
+    keeps it while it copies the pixels twice. Here it goes before the second copy. Pillow does not document the decoder
+    (the same from 10.1 to 13): should it change, Pillow's own way is taken, and the test of the memory says so.
     """
     decoder, rawmode = getattr(image, "_decoder", None), getattr(image, "rawmode", None)
     if decoder is None or rawmode is None:
@@ -236,8 +232,8 @@ _RESULT_MODES: Final = {"RGB": "RGB", "RGBA": "RGBA", "CMYK": "RGB"}
 def _in_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
     """Return an RGB, RGBA or CMYK image with its profile applied, as sRGB; any other, or one without, as it is.
 
-    Phones write Display P3, scanners and print shops worse. A damaged profile, or one for another kind of pixels, says
-    nothing and is left out.
+    Phones write Display P3, scanners and print shops others. A damaged profile, or one for another kind of pixels, is
+    ignored.
     """
     profile = image.info.get(_PROFILE)
     if not profile or image.mode not in _RESULT_MODES:
@@ -261,8 +257,8 @@ def _in_srgb(image: PIL.Image.Image) -> PIL.Image.Image:
 def _opaque(image: PIL.Image.Image) -> PIL.Image.Image:
     """Lay what is transparent on white, as shops do; a 28x28 picture on black, as the dataset's background is.
 
-    Any other size too, if what can be seen is bright and grey: on white a bright garment cut out of the dataset's black
-    background would vanish, as a black drawing of 28x28 pixels would on black.
+    A picture of any other size as well, if what can be seen is bright and grey: on white, a bright garment cut out of
+    the dataset's black background would vanish, as a black drawing of 28x28 pixels would on black.
     """
     if image.mode != "RGBA":
         return image
@@ -290,7 +286,7 @@ def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
         from PIL import ImageOps  # not above: few pictures need it
 
         return ImageOps.exif_transpose(image)
-    except Exception:  # a damaged EXIF block says nothing, and spoils no picture
+    except Exception:  # the picture itself is good, only its EXIF block is damaged
         return image
 
 

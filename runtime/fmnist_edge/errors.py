@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1  # some input failed, or a gate, comparison or verification did not hold
@@ -105,7 +105,11 @@ def _source(extra: str) -> str:
     try:
         direct = json.loads(distribution("fmnist-edge").read_text("direct_url.json") or "{}")
     except (PackageNotFoundError, ValueError):
-        direct = {"url": checkout.as_uri(), "dir_info": {"editable": True}} if _is_checkout(checkout) else {}
+        direct = (
+            {"url": checkout.as_uri(), "dir_info": {"editable": True}}
+            if (checkout / "pyproject.toml").is_file()
+            else {}
+        )
     url = str(direct.get("url", ""))
     place = Path(url2pathname(urlparse(url).path))
     if "vcs_info" in direct:
@@ -122,10 +126,6 @@ def _quoted(text: str) -> str:
     import shlex
 
     return f'"{text}"' if os.name == "nt" else shlex.quote(text)
-
-
-def _is_checkout(folder: Path) -> bool:
-    return (folder / "pyproject.toml").is_file()
 
 
 def printable(text: str) -> str:

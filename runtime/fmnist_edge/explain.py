@@ -43,11 +43,16 @@ def explanation(source: ImageSource, prediction: Prediction, *, max_pixels: int 
     picture = decode(source, max_pixels=max_pixels, least_side=SIDE).convert("RGB")
     canvas = PIL.Image.new("RGB", (2 * SIDE + _BARS_WIDTH + 3 * _MARGIN, SIDE + _TITLE + 2 * _MARGIN), _BACKGROUND)
     draw = PIL.ImageDraw.Draw(canvas)
+    seen, what = picture, "28x28 pixels for the model"
+    if prediction.saw is not None:
+        seen, what = overlay(_fitted(picture), prediction.saw), f"where it saw: {prediction.class_name}"
+    elif prediction.image is not None:
+        seen = PIL.Image.fromarray(prediction.image)
     middle, right = SIDE + 2 * _MARGIN, 2 * SIDE + 3 * _MARGIN
-    for x, title in ((_MARGIN, "picture"), (middle, _seen_title(prediction)), (right, _answer(prediction))):
+    for x, title in ((_MARGIN, "picture"), (middle, what), (right, _answer(prediction))):
         draw.text((x, _MARGIN), title, fill=_TEXT, font=PIL.ImageFont.load_default(15))
     _paste(canvas, _MARGIN, picture)
-    _paste(canvas, middle, _seen(picture, prediction))
+    _paste(canvas, middle, seen)
     _draw_bars(draw, prediction, right)
     mark = PIL.PngImagePlugin.PngInfo()
     mark.add_text("Software", "fmnist-edge")  # so that a later run knows whose file it is
@@ -66,19 +71,9 @@ def overlay(picture: PIL.Image.Image, saw: NDArray[np.float32]) -> PIL.Image.Ima
     return PIL.Image.fromarray(np.rint(mixed).astype(np.uint8))
 
 
-def _seen_title(prediction: Prediction) -> str:
-    return "28x28 pixels for the model" if prediction.saw is None else f"where it saw: {prediction.class_name}"
-
-
 def _answer(prediction: Prediction) -> str:
     best = f"{prediction.class_name} ({100 * prediction.confidence:.1f} %)"
     return f"{prediction.label}: perhaps {best}" if prediction.unsure else best
-
-
-def _seen(picture: PIL.Image.Image, prediction: Prediction) -> PIL.Image.Image:
-    if prediction.saw is not None:
-        return overlay(_fitted(picture), prediction.saw)
-    return PIL.Image.fromarray(prediction.image) if prediction.image is not None else picture
 
 
 def _fitted(picture: PIL.Image.Image) -> PIL.Image.Image:

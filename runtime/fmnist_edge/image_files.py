@@ -44,7 +44,7 @@ _SIGNATURES: Final = (
     (rb"....ftypavi[fs]", "Avif"),
     (rb"....ftyp(?:hei|hev|mif1|msf1)", "Heif"),
 )
-# What people do have and is not decoded here: it deserves a better answer than "not an image".
+# What people have and is not decoded here: it deserves a better answer than "not an image".
 _FOREIGN: Final = (
     (rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*|<![^>]*>\s*)*<svg", "an SVG drawing"),
     (rb"%PDF", "a PDF document"),
@@ -138,7 +138,7 @@ def too_many_bytes() -> ImageError:
 
 # More pixels than this are refused (of a JPEG, those of its reduced decoding), unless a caller sets another limit.
 MAX_PIXELS: Final = 25_000_000
-# Memory that decoding may take for each pixel of the limit: those decoded and the file, which is in memory, too.
+# Memory that decoding may take for each pixel of the limit: those decoded and the file, which is in memory as well.
 BYTES_A_PIXEL: Final = 7.5
 # libjpeg goes through all of a picture for every scan. Encoders write up to 18 (a progressive CMYK picture by
 # libjpeg's own script); a file of a megabyte can hold thousands and take hours.
@@ -173,10 +173,11 @@ def check_file(image: PIL.Image.Image, data: bytes, full_size: tuple[int, int], 
     check_size(image.size, max_pixels)
     if image.format == "TIFF":
         _check_tiles(image, max_pixels)
-    if image.format == "JPEG" and count_scans(data) > MAX_SCANS:
+    if image.format == "JPEG" and data.count(_START_OF_SCAN) > MAX_SCANS:  # with those of a thumbnail
         raise ImageError("too-large", f"a JPEG of more than {MAX_SCANS} scans; save the picture anew")
     copies = 2 if image.format == "WEBP" else 1  # Pillow hands libwebp a copy
-    needed = copies * len(data) + image.width * image.height * _cost(image) + _held_by_libjpeg(image, data, full_size)
+    cost = _WHOLE_COST.get(str(image.format)) or _MODE_COST.get(image.mode, 4)
+    needed = copies * len(data) + image.width * image.height * cost + _held_by_libjpeg(image, data, full_size)
     if needed > BYTES_A_PIXEL * max_pixels:
         raise ImageError(
             "too-large",
@@ -185,16 +186,12 @@ def check_file(image: PIL.Image.Image, data: bytes, full_size: tuple[int, int], 
         )
 
 
-def _cost(image: PIL.Image.Image) -> float:
-    return _WHOLE_COST.get(str(image.format)) or _MODE_COST.get(image.mode, 4)
-
-
 def _held_by_libjpeg(image: PIL.Image.Image, data: bytes, full_size: tuple[int, int]) -> int:
     """Return the bytes of coefficients that libjpeg holds where a picture comes in several scans.
 
     16 bits for each sample of each component, at full size even where the picture is decoded at reduced scale.
     """
-    if image.format != "JPEG" or not (image.info.get("progressive") or has_many_scans(data)):
+    if image.format != "JPEG" or not (image.info.get("progressive") or _has_many_scans(data)):
         return 0
     sampling = [(across, down) for _, across, down, _ in getattr(image, "layer", ())] or [(1, 1)]
     largest = max(across for across, _ in sampling) * max(down for _, down in sampling)
@@ -207,23 +204,18 @@ def _check_tiles(image: PIL.Image.Image, max_pixels: int) -> None:
     tags = getattr(image, "tag_v2", {})
     width, height = (tags.get(side, 1) for side in _TIFF_TILE_SIDES)
     if not (isinstance(width, int) and isinstance(height, int)):
-        raise ImageError("unreadable-image", "damaged picture (the size of its tiles is no number)")
+        raise ImageError("unreadable-image", "damaged picture (the size of its tiles is not a number)")
     check_size((max(1, width), max(1, height)), max_pixels)
 
 
 # Markers of ITU-T T.81, table B.1.
-_START_OF_SCAN: Final = 0xDA
+_START_OF_SCAN: Final = b"\xff\xda"
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_ALONE: Final = frozenset({0x01, *range(0xD0, 0xDA)})  # without a length after them
+_ALONE: Final = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})  # without a length after them
 
 
-def count_scans(data: bytes) -> int:
-    """Return how many scans a JPEG has at most: those of an embedded thumbnail are counted, too."""
-    return data.count(bytes((0xFF, _START_OF_SCAN)))
-
-
-def has_many_scans(data: bytes) -> bool:
-    """Tell whether a JPEG that is not progressive comes in several scans: its first holds not all components.
+def _has_many_scans(data: bytes) -> bool:
+    """Tell whether a JPEG that is not progressive comes in several scans: its first lacks some of the components.
 
     libjpeg decides by the same rule whether it must hold the whole picture (T.81, B.2.2 and B.2.3). A file without a
     readable frame and scan counts as one: it will not be decoded anyway.
@@ -231,22 +223,15 @@ def has_many_scans(data: bytes) -> bool:
     components, at = 0, 2
     while (at := data.find(b"\xff", at)) >= 0 and at + 4 < len(data):
         marker = data[at + 1]
-        if marker == _START_OF_SCAN:
+        if data.startswith(_START_OF_SCAN, at):
             return data[at + 4] < components
         if marker in _FRAMES and at + 9 < len(data):
             components = data[at + 9]
-        at += _step(data, at)
+        if marker == 0xFF:  # padding
+            at += 1
+        else:
+            at += 2 if marker in _ALONE else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return False
-
-
-def _step(data: bytes, at: int) -> int:
-    """Return how far the next marker may be from the one at `at`."""
-    marker = data[at + 1]
-    if marker == 0xFF:  # padding
-        return 1
-    if marker == 0 or marker in _ALONE:
-        return 2
-    return 2 + int.from_bytes(data[at + 2 : at + 4], "big")
 
 
 # The quick path: plain grey PNG of 28x28 pixels, as folders of the dataset hold them, without Pillow's Python half.
@@ -277,8 +262,8 @@ def read_plain_png(data: bytes) -> NDArray[np.uint8] | None:
 def _decoded(stream: bytes) -> bytes | None:
     """Return the 784 grey levels of a zlib stream of filtered rows, or None if it does not give them.
 
-    These are the calls of `PIL.Image.frombytes` and `tobytes`. They are no public part of Pillow: should one change,
-    every file takes the long way, and the test of this module says so.
+    These are the calls of `PIL.Image.frombytes` and `tobytes`, which Pillow does not document: should one change, every
+    file takes the long way, and the test of this module says so.
     """
     try:
         canvas = _imaging.new("L", (IMAGE_SIDE, IMAGE_SIDE))

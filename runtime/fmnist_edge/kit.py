@@ -135,7 +135,10 @@ def build_kit(
     if reduced_ops:
         step("listing the operators")
         files[OPERATORS] = operator_config([model.path for model in chosen])
-    files |= {f"{WEB}/{name}": files[name] for name in _needed_by_the_page(files, chosen)}
+    # The web folder holds a second time what the page needs: it can reach nothing outside of it.
+    vectors = [name for name in files if name.startswith(f"{VECTORS}/")]
+    needed = [*(model.name for model in chosen), LABELS_FILE, DESCRIPTION, *vectors]
+    files |= {f"{WEB}/{name}": files[name] for name in needed}
     if web_runtime is not None:
         files |= {f"{WEB_RUNTIME}/{name}": content for name, content in web_runtime.files.items()}
     step("computing the digests")
@@ -225,12 +228,6 @@ def _answers(vectors: Vectors) -> list[dict[str, Any]]:
         {"label": LABELS[int(row.argmax())], "probabilities": [float(value) for value in row]}
         for row in vectors.probabilities
     ]
-
-
-def _needed_by_the_page(files: dict[str, bytes], models: Iterable[KitModel]) -> list[str]:
-    """Return what the web folder holds a second time, since a page can reach nothing outside of it."""
-    vectors = [name for name in files if name.startswith(f"{VECTORS}/")]
-    return [*(model.name for model in models), LABELS_FILE, DESCRIPTION, *vectors]
 
 
 def _with_file_list(files: dict[str, bytes]) -> bytes:
@@ -358,13 +355,10 @@ def operator_config(models: Iterable[Path]) -> bytes:
     """
     models = list(models)
     needed: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for domain, version, name in (operator for model in models for operator in _needed_operators(model)):
-        needed[domain, version].add(name)
+    for model in models:
+        optimized = (_saved(model, ".onnx", "ONNX", level) for level in (_EXTENDED, _ALL))
+        for graph in (model.read_bytes(), *optimized):
+            for domain, version, name in operators_of(graph):
+                needed[domain, version].add(name)
     lines = [f"{domain};{version};{','.join(sorted(names))}\n" for (domain, version), names in sorted(needed.items())]
     return (_HEAD.format(files=" and ".join(model.name for model in models)) + "".join(lines)).encode()
-
-
-def _needed_operators(model: Path) -> Iterator[tuple[str, int, str]]:
-    optimized = (_saved(model, ".onnx", "ONNX", level) for level in (_EXTENDED, _ALL))
-    for graph in (model.read_bytes(), *optimized):
-        yield from operators_of(graph)

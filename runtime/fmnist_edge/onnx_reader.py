@@ -43,7 +43,7 @@ _NOT_ONNX: Final = f"is not an ONNX model, or a damaged one: {_ADVICE}"
 def validated_content(model: Path) -> bytes:
     """Return the bytes of a model file that may be handed to onnxruntime.
 
-    Raises ModelError if it cannot be read, is no ONNX file, or holds what no contract needs: data outside the file,
+    Raises ModelError if it cannot be read, isn't an ONNX file, or holds what no contract needs: data outside the file,
     operators outside ONNX's own, loops and branches, functions, tensors larger than the file.
     """
     content = model_bytes(model)
@@ -228,7 +228,7 @@ def first_layer(model: Path) -> NDArray[np.float64]:
 def operators_of(content: bytes) -> Iterator[tuple[str, int, str]]:
     """Yield the operators of an .onnx file's bytes as (domain, opset, name), once for each node.
 
-    The default domain is "ai.onnx". Raises ModelError if they are no ONNX file.
+    The default domain is "ai.onnx". Raises ModelError if they aren't an ONNX file.
     """
     try:
         model = fields_of(content)
@@ -270,7 +270,7 @@ _LONGEST_VARINT: Final = 10  # bytes; of 64 bits
 
 
 def fields_of(data: bytes) -> Fields:
-    """Return a message's fields. Raises ValueError if the bytes are no message."""
+    """Return a message's fields. Raises ValueError if the bytes aren't a message."""
     fields: Fields = defaultdict(list)
     for number, value in iterate_fields(data):
         fields[number].append(value)

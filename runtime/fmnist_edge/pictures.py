@@ -7,7 +7,7 @@ labels.csv the innermost folder's name is the label. Paths that begin with `trai
 part; a collection without these folders belongs to every part. A .csv file given beside the collections replaces
 labels: its paths begin with the collection's name (`phone.zip/train/a.jpg`).
 
-Imports no TensorFlow: `evaluate --pictures` reads through this module too.
+Imports no TensorFlow: `evaluate --pictures` also reads through this module.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
@@ -29,7 +30,7 @@ import PIL.ImageOps
 from numpy.typing import NDArray
 
 from fmnist_edge.errors import DataError
-from fmnist_edge.model_info import LABELS
+from fmnist_edge.model_info import LABELS, LEAST_SIDE
 
 Part = Literal["train", "validation"]
 OnDone = Callable[[int], None]
@@ -42,7 +43,6 @@ PARTS: Final = ("train", "validation")
 BLOCK: Final = 100
 """Pictures whose file names are numbers of the same hundred belong together: neighbours in a catalogue are often the
 same garment."""
-MIN_DECODED_SIDE: Final = 128  # pixels: no picture is reduced below this before the last, filtered resize
 
 # Folder names of the public clothing-dataset-small beside the dataset's own names; its shoes may be any of three.
 FOLDERS: Final[dict[str, tuple[int, ...]]] = {
@@ -111,7 +111,8 @@ def read_collections(paths: Iterable[Path], part: Part) -> list[Picture]:
         collections += [one for one in found if one.suffix != ".csv"]
         corrections += [one for one in found if one.suffix == ".csv"]
     pictures = [picture for one in collections for picture in read_collection(one, part)]
-    return _corrected(pictures, corrections)
+    other = {row["path"]: row["labels"] for file in corrections for row in _rows(file)}
+    return [replace(one, accepted=parse_labels(other[one.name])) if one.name in other else one for one in pictures]
 
 
 def read_collection(path: Path, part: Part) -> list[Picture]:
@@ -152,27 +153,20 @@ def accepted_matrix(pictures: Sequence[Picture]) -> NDArray[np.float32]:
 
 def read_bytes(pictures: Iterable[Picture]) -> Iterator[bytes]:
     """Yield the file of each picture; a zip file stays open while its pictures follow each other. Raises DataError."""
-    opened: tuple[Path, zipfile.ZipFile] | None = None
     try:
-        for picture in pictures:
-            if picture.collection.is_dir():
-                yield (picture.collection / picture.path).read_bytes()
+        for collection, group in groupby(pictures, lambda picture: picture.collection):
+            if collection.is_dir():
+                yield from ((collection / picture.path).read_bytes() for picture in group)
                 continue
-            if opened is None or opened[0] != picture.collection:
-                if opened:
-                    opened[1].close()
-                opened = picture.collection, zipfile.ZipFile(picture.collection)
-            yield opened[1].read(picture.path)
+            with zipfile.ZipFile(collection) as archive:
+                yield from (archive.read(picture.path) for picture in group)
     except (OSError, zipfile.BadZipFile, KeyError) as error:
         raise DataError(f"a picture cannot be read: {error}") from error
-    finally:
-        if opened:
-            opened[1].close()
 
 
 def decode(data: bytes, side: int) -> PIL.Image.Image:
     """Return a picture upright, RGB, quickly reduced as a device would: its long side at least max(128, 2 x side)."""
-    wanted = max(MIN_DECODED_SIDE, 2 * side)
+    wanted = max(LEAST_SIDE, 2 * side)
     file = PIL.Image.open(io.BytesIO(data))
     file.draft("RGB", (wanted, wanted))
     image = PIL.ImageOps.exif_transpose(file)
@@ -218,7 +212,7 @@ FILTERS: Final = (
 
 
 def _collections(path: Path) -> Iterator[Path]:
-    """Yield the collections and label files that a path stands for."""
+    """Yield the collections and label files at a path."""
     if not path.exists():
         raise DataError(f"no such file or folder: {path}")
     if path.suffix == ".csv" or zipfile.is_zipfile(path):
@@ -302,12 +296,6 @@ _NAMES: Final[Mapping[str, tuple[int, ...]]] = FOLDERS | {
     for index, label in enumerate(LABELS)
     for name in (_plain(label), str(index), f"{index}{_plain(label)}")  # the last as in 0-t-shirt-top.png
 }
-
-
-def _corrected(pictures: list[Picture], files: Sequence[Path]) -> list[Picture]:
-    """Return the pictures with the labels of correction files; their group stays."""
-    other = {row["path"]: row["labels"] for file in files for row in _rows(file)}
-    return [replace(one, accepted=parse_labels(other[one.name])) if one.name in other else one for one in pictures]
 
 
 def _hash(text: str) -> int:

@@ -1,11 +1,11 @@
-"""The onnxruntime session: opening one, trying out models that users bring, refusing what breaks the contracts."""
+"""The onnxruntime session: opening one, a smoke test of models that users bring, refusing what breaks the contracts."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -36,9 +36,9 @@ from fmnist_edge.model_info import (
 def quiet_onnxruntime() -> Iterator[None]:
     """Drop one line from what is printed on standard error while onnxruntime is imported in this block.
 
-    Where a graphics card is no PCI device (Raspberry Pi, Jetson, WSL, virtual machines), onnxruntime 1.23 and 1.24 warn
-    of it before any setting can stop them, and people take it for a failure. Everything else is printed when the block
-    ends.
+    Where a graphics card isn't a PCI device (Raspberry Pi, Jetson, WSL, virtual machines), onnxruntime 1.23 and 1.24
+    warn of it before any setting can stop them, and people take it for a failure. Everything else is printed when the
+    block ends.
     """
     try:
         kept, held = os.dup(2), os.memfd_create("stderr")
@@ -80,9 +80,9 @@ def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> An
     """Return an onnxruntime InferenceSession on the CPU for a classifier or photo model file.
 
     `optimized=False` turns graph optimizations off, which the parity gate measures as well. A file that did not come
-    with this package is validated and tried out first; one in onnxruntime's own format, `.ort`, which a deploy kit may
-    hold, cannot be validated and is tried out alone.
-    Raises ModelError if the file is missing, is no ONNX model, breaks its contract, or does not behave.
+    with this package is validated and smoke-tested first; one in onnxruntime's own format, `.ort`, which a deploy kit
+    may hold, cannot be validated.
+    Raises ModelError if the file is missing, isn't an ONNX model, breaks its contract, or fails the smoke test.
     """
     options = _options(threads, optimized)
     if model in (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL):
@@ -91,12 +91,12 @@ def open_session(model: Path, *, threads: int = 1, optimized: bool = True) -> An
 
     own_format = model.suffix == ".ort"
     content = model_bytes(model) if own_format else validated_content(model)
-    cautious = _options(1, False)
-    for one in (cautious, options):
+    plain = _options(1, optimized=False)  # optimizations would compute with constants while the session is opened
+    for one in (plain, options):
         # The name decides, so that nothing hides from validation in an .onnx file.
         one.add_session_config_entry("session.load_model_format", "ORT" if own_format else "ONNX")
         limit_memory(one)
-    try_out(lambda: _opened(content, cautious, model), lambda session: kind_of(session) == "photo", model)
+    _smoke_test(content, plain, model)
     return _opened(content, options, model)
 
 
@@ -107,17 +107,20 @@ def _options(threads: int, optimized: bool) -> Any:
     return options
 
 
-def _opened(source: str | bytes, options: Any, model: Path) -> Any:
+def _opened(content: bytes, options: Any, model: Path) -> Any:
     """Return a session whose inputs, outputs and labels are those of a contract. Raises ModelError."""
     try:
-        session = onnxruntime.InferenceSession(source, sess_options=options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, sess_options=options, providers=["CPUExecutionProvider"])
         _check_contract(session, model)
     except ModelError:
         raise
     except Exception as error:  # onnxruntime raises a dozen types of its own, with no common base
-        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{model} is not a model that onnxruntime can load: {detail}") from error
+        raise ModelError(f"{model} is not a model that onnxruntime can load: {_first_line(error)}") from error
     return session
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def session_options(threads: int = 1) -> Any:
@@ -136,8 +139,7 @@ def kind_of(session: Any) -> Kind:
 
 def failed_run(model: Path, error: Exception) -> ModelError:
     """Return what to raise when onnxruntime cannot run a model that it could load, as for want of memory."""
-    detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return ModelError(f"{model} cannot be run: {detail}")
+    return ModelError(f"{model} cannot be run: {_first_line(error)}")
 
 
 def metadata_of(session: Any) -> dict[str, Any]:
@@ -174,7 +176,7 @@ def _breaks(model: Path, what: str) -> ModelError:
 # may well take hundreds of megabytes for a batch.
 SECONDS: Final = 10.0
 MEMORY_BYTES: Final = 2**30
-_GRACE: Final = 1.0  # seconds for a node to hear that it should end
+_GRACE: Final = 1.0  # seconds that a node gets to end when it is told to
 _BATCH: Final = 2
 _PHOTO_SIDES: Final = (48, 64)
 
@@ -197,53 +199,51 @@ def limit_memory(options: Any) -> None:
     options.add_session_config_entry("session.use_env_allocators", "1")
 
 
-def try_out(opened: Callable[[], Any], is_photo_model: Callable[[Any], bool], model: Path) -> None:
-    """Open a session and run it once. Raises ModelError if that fails, takes too long, or gives no probabilities.
-
-    `opened` returns a session without optimizations, which would compute with constants while it is opened.
-    """
+def _smoke_test(content: bytes, options: Any, model: Path) -> None:
+    """Open a session and run it once. Raises ModelError if that fails, takes too long, or gives no probabilities."""
     run_options = onnxruntime.RunOptions()
-    outcome: list[Any] = []
+    outcome: list[list[Any] | Exception] = []
 
     def attempt() -> None:
         try:
-            session = opened()
-            outcome.append(_answers(session, is_photo_model(session), run_options))
-        except Exception as error:  # handed over, below
+            outcome.append(_answers(_opened(content, options, model), run_options))
+        except Exception as error:  # raised below, in the caller's thread
             outcome.append(error)
 
-    # A node that hears nothing cannot be stopped from outside, so it is left behind: a thread that no exit waits for.
-    thread = threading.Thread(target=attempt, name="model-try-out", daemon=True)
+    # A node that ignores `terminate` cannot be stopped: it is left behind in a thread that no exit waits for.
+    thread = threading.Thread(target=attempt, name="model-smoke-test", daemon=True)
     thread.start()
     thread.join(SECONDS)
     if thread.is_alive():
         run_options.terminate = True
         thread.join(_GRACE)
         raise ModelError(f"{model} gives no answer within {SECONDS:g} s: it is not used")
-    _judge(outcome[0], model)
+    if isinstance(outcome[0], ModelError):
+        raise outcome[0]
+    if isinstance(outcome[0], Exception):
+        raise failed_run(model, outcome[0]) from outcome[0]
+    _check_answers(outcome[0], model)
 
 
-def _answers(session: Any, is_photo: bool, run_options: Any) -> list[Any]:
-    if is_photo:
+def _answers(session: Any, run_options: Any) -> list[Any]:
+    if kind_of(session) == "photo":
         photo = np.zeros((*_PHOTO_SIDES, 3), np.uint8)
         return list(session.run([OUTPUT_NAME, SAW_NAME], {PHOTO_NAME: photo}, run_options))
     images = np.zeros((_BATCH, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     return list(session.run([OUTPUT_NAME], {INPUT_NAME: images}, run_options))
 
 
-def _judge(outcome: Any, model: Path) -> None:
-    if isinstance(outcome, ModelError):
-        raise outcome
-    if isinstance(outcome, Exception):
-        detail = str(outcome).splitlines()[0] if str(outcome) else type(outcome).__name__
-        raise ModelError(f"{model} cannot be run: {detail}") from outcome
-    expected = (1 if len(outcome) > 1 else _BATCH, len(LABELS))
-    if outcome[0].shape != expected:
-        raise ModelError(f"{model} does not keep the contract: it answers with {outcome[0].shape}, not {expected}")
-    if any(array.ndim != 2 or array.size == 0 for array in outcome):
-        raise ModelError(f"{model} does not keep the contract: its map of what it saw is {outcome[1].shape}")
-    if not np.allclose(outcome[0].sum(axis=1), 1, atol=1e-3) or (outcome[0] < 0).any():
-        raise ModelError(f"{model} does not keep the contract: its answers are no probabilities")
+def _check_answers(answers: list[Any], model: Path) -> None:
+    """Raise ModelError unless the answers are probabilities, with a map where it is a photo model."""
+    fault, expected = None, (1 if len(answers) > 1 else _BATCH, len(LABELS))
+    if answers[0].shape != expected:
+        fault = f"it answers with {answers[0].shape}, not {expected}"
+    elif any(array.ndim != 2 or array.size == 0 for array in answers):
+        fault = f"its map of what it saw is {answers[1].shape}"
+    elif not np.allclose(answers[0].sum(axis=1), 1, atol=1e-3) or (answers[0] < 0).any():
+        fault = "its answers are not probabilities"
+    if fault:
+        raise ModelError(f"{model} does not keep the contract: {fault}")
 
 
 class BoundSession:

@@ -77,9 +77,9 @@ def classify_with_workers(
 
 @contextmanager
 def _interrupt_held() -> Iterator[None]:
-    """Put Ctrl-C off until the block is through: a process that is begun in it never hears of one.
+    """Put Ctrl-C off until the block is through: a process that is started in it never gets the signal.
 
-    One that hears of it while it imports modules prints a traceback. Windows has no such masks.
+    One that gets it while it imports modules prints a traceback. Windows has no such masks.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield

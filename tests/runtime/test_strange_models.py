@@ -243,7 +243,7 @@ def test_a_program_that_was_spared_such_a_network_can_end(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("operator", "message"), [("Neg", "no probabilities"), ("Log", "no probabilities"), ("Sqrt", "no probabilities")]
+    ("operator", "message"), [("Neg", "not probabilities"), ("Log", "not probabilities"), ("Sqrt", "not probabilities")]
 )
 def test_answers_that_are_no_probabilities_are_refused(tmp_path: Path, operator: str, message: str) -> None:
     node = onnx.helper.make_node(operator, ["e"], ["x"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -13,6 +13,8 @@ from fmnist_edge import __version__
 from fmnist_edge.cli.options import FILE, common_options, print_findings, text_or_json_option
 from fmnist_edge.errors import GateError, printable
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL, read_side_json, sha256_of
+
+_EMBEDDED: Final = (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL)
 
 
 @click.command(name="info")
@@ -26,17 +28,17 @@ def info(model: Path | None, output_format: str) -> None:
     """
     from fmnist_edge.session import inspect_model
 
-    facts = [inspect_model(path) for path in ([model] if model else [EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL])]
+    found = [inspect_model(path) for path in ([model] if model else _EMBEDDED)]
     if output_format == "json":
-        click.echo(json.dumps(facts[0] if model else facts, indent=1))
+        click.echo(json.dumps(found[0] if model else found, indent=1))
     else:
-        click.echo("\n\n".join("\n".join(_lines(one)) for one in facts))
+        click.echo("\n\n".join("\n".join(_lines(one)) for one in found))
 
 
-def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
-    """Return the facts as `key: value` lines, nested facts indented below their key."""
+def _lines(values: dict[str, Any], indent: str = "") -> list[str]:
+    """Return `key: value` lines, nested ones indented below their key."""
     lines = []
-    for key, value in facts.items():
+    for key, value in values.items():
         title = click.style(printable(key.replace("_", " ")), bold=not indent)
         if isinstance(value, dict):
             lines += [f"{indent}{title}:", *_lines(value, indent + "  ")]
@@ -58,7 +60,7 @@ def verify(model: Path | None, output_format: str) -> None:
     """
     from fmnist_edge.self_test import run_self_test
 
-    results = [run_self_test(path) for path in ([model] if model else [EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL])]
+    results = [run_self_test(path) for path in ([model] if model else _EMBEDDED)]
     if output_format == "json":
         click.echo(json.dumps([result.as_record() for result in results], indent=1))
     else:
@@ -75,10 +77,6 @@ def version_line() -> str:
         runtime = version("onnxruntime")
     except PackageNotFoundError:
         runtime = "not installed"
-    models = "; ".join(_named(model) for model in (EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL))
+    described = [(read_side_json(path), sha256_of(path)[:12]) for path in _EMBEDDED]
+    models = "; ".join(f"model {one['name']} {one['version']}, sha256 {digest}" for one, digest in described)
     return f"fmnist-edge {__version__} ({models}; onnxruntime {runtime})"
-
-
-def _named(model: Path) -> str:
-    facts = read_side_json(model)
-    return f"model {facts['name']} {facts['version']}, sha256 {sha256_of(model)[:12]}"

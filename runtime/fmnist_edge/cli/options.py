@@ -81,7 +81,7 @@ def note(message: str) -> None:
     """Tell people something on standard error, unless -q asks for silence."""
     if not is_quiet():
         over_a_bar = "\r\x1b[K" if click.get_current_context().meta.get(_BAR) else ""
-        with contextlib.suppress(OSError):  # a full disk behind standard error is no reason to fail
+        with contextlib.suppress(OSError):  # standard error may be a full disk
             click.echo(over_a_bar + message, err=True)
 
 
@@ -283,36 +283,33 @@ def check_outputs(
 
     `inputs` are the files that the command reads, and folders all of whose files it reads. An output must not be one of
     them, by whatever link, nor lie in one of these folders. An existing file needs `ours(path)`, or `overwrite`.
-    None stands for an option that was not given. Where there is an output, what the command prints besides may go
+    None is an option that was not given. Where there is an output, what the command prints besides may go
     nowhere: a closed standard output is no error then.
     """
     read, written = [Path(path) for path in inputs if path is not None], [path for path in outputs if path is not None]
     if written:
         allow_closed_output()
     for output in written:
-        if _is_special(output):
-            continue
+        if output.exists() and not output.is_file() and not output.is_dir():
+            continue  # a device or a pipe, such as /dev/null: writing to it replaces nothing
         refuse_input(output, read)
         if output.exists() and not output.is_dir() and not overwrite and not ours(output):
             raise UsageError(f"{output} was not written by this tool; name another place, or add --overwrite")
 
 
-def check_output_folder(
-    folder: Path | None, inputs: Iterable[str | os.PathLike[str]] = (), *, overwrite: bool = False, ours: Ours = is_ours
-) -> None:
+def check_output_folder(folder: Path, inputs: Iterable[str | os.PathLike[str]], *, overwrite: bool) -> None:
     """Do as `check_outputs` for a folder into which files are written whose names are not known yet.
 
     No input may lie directly in it, and every file that does must be ours (unless `overwrite`).
     """
-    if folder is None:
-        return
     read = [Path(path) for path in inputs]
     refuse_input(folder, read)
     target = Path(os.path.realpath(folder))
     for path in read:
         if not path.is_dir() and Path(os.path.realpath(path)).parent == target:
             raise UsageError(f"{path} lies in {folder}, where results would be written; name another folder for them")
-    foreign = next((path for path in _files_in(folder) if not ours(path)), None) if not overwrite else None
+    files = [path for path in folder.iterdir() if not path.is_dir()] if folder.is_dir() else []
+    foreign = next((path for path in files if not overwrite and not is_ours(path)), None)
     if foreign is not None:
         others = f"files that this tool did not write ({foreign.name})"
         raise UsageError(f"{folder} has {others}; name another folder, or add --overwrite")
@@ -343,15 +340,3 @@ def allow_closed_output() -> None:
     except OSError as error:  # or no file of the system, in a test
         if error.errno == errno.EBADF:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _is_special(path: Path) -> bool:
-    """Tell whether a path is a device or a pipe, such as /dev/null: writing to it replaces nothing."""
-    return path.exists() and not path.is_file() and not path.is_dir()
-
-
-def _files_in(folder: Path) -> Iterator[Path]:
-    try:
-        yield from (Path(entry.path) for entry in os.scandir(folder) if not entry.is_dir())
-    except (FileNotFoundError, NotADirectoryError):
-        return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -97,7 +98,8 @@ def _watched(results: Iterable[Result], bar: Any) -> Iterator[Result]:
 def write_rows(rows: Iterable[str], output: Path | None) -> None:
     """Write the rows as they come: to standard output, or to a file that appears when it is whole."""
     if output is None:
-        make_printable()
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="backslashreplace")  # for terminals that know less than Unicode
         for row in rows:
             click.echo(row, nl=False)
         return
@@ -106,12 +108,6 @@ def write_rows(rows: Iterable[str], output: Path | None) -> None:
     with atomic_writer(output) as file:
         for row in rows:
             file.write(click.unstyle(row).encode("utf-8"))
-
-
-def make_printable() -> None:
-    """Have standard output escape what it cannot show, for terminals that know less than Unicode."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @dataclass(frozen=True)
@@ -123,10 +119,6 @@ class RowOptions:
     show: Show | None = None
     """How text prints what the network saw above each answer; None does not."""
 
-    def record(self, result: Result) -> dict[str, Any]:
-        """Return a result as plain values."""
-        return result.as_record(top_k=self.top_k or DEFAULT_TOP_K)
-
 
 def text_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
     """Yield a line for people: `shirt.png: Shirt (87.3 %)`. Errors come in their place among the answers."""
@@ -135,14 +127,9 @@ def text_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
             answer = click.style(f"error: {printable(str(result.error))}", fg="red")
         else:
             answer = _answer(result.prediction, options)
-        yield f"{_shown(result, options.show)}{printable(result.path)}: {answer}\n"
-
-
-def _shown(result: Result, show: Show | None) -> str:
-    """Return the lines of the image that the network saw, or nothing."""
-    if show is None or result.prediction is None or result.prediction.image is None:
-        return ""
-    return (blocks if show == "blocks" else plain)(result.prediction.image.tolist())
+        image = result.prediction.image if result.prediction and options.show else None
+        shown = "" if image is None else (blocks if options.show == "blocks" else plain)(image.tolist())
+        yield f"{shown}{printable(result.path)}: {answer}\n"
 
 
 def _answer(prediction: Prediction, options: RowOptions) -> str:
@@ -163,7 +150,7 @@ def jsonl_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
     import json
 
     for result in results:
-        yield json.dumps(options.record(result)) + "\n"
+        yield json.dumps(result.as_record(top_k=options.top_k or DEFAULT_TOP_K)) + "\n"
 
 
 def json_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
@@ -184,12 +171,8 @@ def csv_rows(results: Iterable[Result], options: RowOptions) -> Iterator[str]:
     yield _csv_line(FIELDS)
     top_k = options.top_k or DEFAULT_TOP_K
     for result in results:
-        row = table_row(result, top_k=top_k)
-        yield _csv_line(f"'{cell}" if _is_formula(cell) else cell for cell in row.values())
-
-
-def _is_formula(cell: object) -> bool:
-    return isinstance(cell, str) and len(cell) > 1 and cell[0] in "=+-@"
+        cells = table_row(result, top_k=top_k).values()
+        yield _csv_line(f"'{one}" if isinstance(one, str) and re.match("[=+@-].", one) else one for one in cells)
 
 
 def _csv_line(values: Iterable[object]) -> str:
@@ -212,7 +195,7 @@ ROWS: Final[dict[str, Callable[[Iterable[Result], RowOptions], Iterator[str]]]] 
 # Of the 256 colours of xterm (ctlseqs, "256-color"), 232..255 are a ramp of greys, and 16 and 231 black and white.
 _GREYS: Final[tuple[int, ...]] = (16, *range(232, 256), 231)
 _SHADES: Final = " .:-=+*#%@"  # of rising ink, for terminals without colour
-_HALF: Final = "\u2580"  # the upper half block: its ink is the upper pixel, its ground the lower
+_HALF: Final = "\u2580"  # the upper half block: its ink is the upper pixel, its background the lower
 
 Pixels = Sequence[Sequence[int]]
 
