@@ -1,22 +1,28 @@
 """What classifying a lake of images costs on Ray, against `classify`: `python -m fmnist_bench.lake` (make lake-bench).
 
-The commands run in turn, round after round, so that what disturbs the machine disturbs all alike. A rate "while it
-runs" leaves out Ray's start and end: the images after the first result file, by the time until the last one.
+The commands run in turn, round after round, so that what disturbs the machine disturbs all alike. Images a second leave
+out Ray's start and end: the images after the first result file of each worker, by the time from there to the last file.
+CPU time is that of a command and all its processes, those of Ray's cluster among them, for each image that a folder has
+more than one of a tenth of its size: what else the machine does changes it less than a rate. Needs Linux.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import click
 import numpy as np
@@ -32,18 +38,25 @@ JPEG_QUALITY: Final = 85
 QUIET: Final = 0.5  # load above which the page says that the machine was busy
 MARKERS: Final = ("<!-- make lake-bench -->", "<!-- end -->")
 PAGE: Final = Path(__file__).parents[2] / "docs" / "lake.md"
-# Files of a result: enough of them in a run that leaving out the first one costs little.
-FILES: Final = 20
+TENTH: Final = 10  # how much smaller the folders are that CPU time is compared with
+PARTS_BEFORE: Final = 20  # result files of the checkout before
+PR_SET_CHILD_SUBREAPER: Final = 36  # of prctl(2): waits for the grandchildren, and so counts their time
 COMMAND: Final = "from fmnist_edge.cli.main import cli; cli(prog_name='fmnist-edge')"
 
 
-class Rate(NamedTuple):
-    """Images a second."""
+class Cost(NamedTuple):
+    """What a command costs."""
 
     whole: float
-    """Of the whole command."""
+    """Images a second of the whole command."""
     running: float
-    """While it runs."""
+    """Images a second without start and end."""
+    cpu: float
+    """Milliseconds of all processors for an image."""
+
+
+Run: TypeAlias = tuple[float, float, float]
+"""Seconds of a command, images a second while it ran, and seconds of all processors."""
 
 
 def draw(folder: Path, pngs: int, photos: int = 0) -> Path:
@@ -74,87 +87,100 @@ def pack(folder: Path, file: Path) -> Path:
     return file
 
 
-def timed(arguments: Iterable[object], checkout: Path | None) -> float:
-    """Return the seconds that a command takes, of this checkout or another. Raises RuntimeError if it fails."""
+def timed(arguments: Iterable[object], checkout: Path | None = None) -> tuple[float, float]:
+    """Return the seconds that a command of this checkout or another takes, and those of all processors.
+
+    Raises RuntimeError if it fails.
+    """
     rooms = [str(checkout / room) for room in ("runtime", "train", "convert", "benchmarks")] if checkout else []
     environment = os.environ | ({"PYTHONPATH": os.pathsep.join(rooms)} if rooms else {})
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-c", COMMAND, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    seconds = time.perf_counter() - begun
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[3:])} ended with {done.returncode}: {done.stderr}")
-    return time.perf_counter() - begun
+    with suppress(ChildProcessError):
+        while True:  # Ray's processes end a little later
+            os.wait()
+    now = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
 
 
-def classify(folder: Path, images: int, scratch: Path) -> Rate:
-    """Measure plain `classify`; it has no start to speak of."""
+def classify(folder: Path, images: int, scratch: Path) -> Run:
+    """Run plain `classify`; it has no start to speak of."""
     rows = scratch / "rows.csv"
     rows.unlink(missing_ok=True)
-    rate = images / timed(["classify", "-q", "-r", "--format", "csv", "--output", rows, folder], None)
-    return Rate(rate, rate)
+    seconds, cpu = timed(["classify", "-q", "-r", "--format", "csv", "--output", rows, folder])
+    return seconds, images / seconds, cpu
 
 
-def lake(source: Path, images: int, scratch: Path, workers: int, *, before: Path | None = None) -> Rate:
-    """Measure `classify-lake`, of another checkout in `before`."""
-    out, size = scratch / "out", images // FILES
+def lake(source: Path, images: int, scratch: Path, workers: int, before: Path | None = None) -> Run:
+    """Run `classify-lake` with its own batch size; or that of another checkout, `before`."""
+    out = scratch / "out"
     shutil.rmtree(out, ignore_errors=True)
-    column = ["--column", "image"] if source.suffix == ".parquet" else []
-    option = "--part-size" if before else "--batch-size"
-    seconds = timed(["classify-lake", "-q", source, "--out", out, "--workers", workers, option, size, *column], before)
+    options = ["--column", "image"] if source.suffix == ".parquet" else []
+    options += ["--part-size", str(images // PARTS_BEFORE)] if before else []
+    seconds, cpu = timed(["classify-lake", "-q", source, "--out", out, "--workers", workers, *options], before)
     files = sorted(out.glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns)
     rows = [parquet.read_metadata(path).num_rows for path in files]
     if sum(rows) != images:
         raise RuntimeError(f"{sum(rows)} rows for {images} images")
-    running = (files[-1].stat().st_mtime_ns - files[0].stat().st_mtime_ns) / 1e9
-    return Rate(images / seconds, sum(rows[1:]) / running)
+    running = (files[-1].stat().st_mtime_ns - files[min(workers, len(files)) - 1].stat().st_mtime_ns) / 1e9
+    return seconds, sum(rows[workers:]) / running if running else 0, cpu
 
 
-def measure(scratch: Path, pngs: int, photos: int, rounds: int, before: Path | None) -> dict[str, dict[str, Rate]]:
-    """Return the median rates of each command for each kind of image; a round that does not count comes first."""
+def commands(scratch: Path, pngs: int, photos: int, before: Path | None) -> dict[str, dict[str, Callable[[], Run]]]:
+    """Return what is to be run for each kind of image."""
     small, large = draw(scratch / f"png-{pngs}", pngs), draw(scratch / f"photo-{photos}", 0, photos)
     packed = pack(small, scratch / f"png-{pngs}.parquet")
-    commands = {
-        "28x28 PNG": {"classify": lambda: classify(small, pngs, scratch)}
-        | {f"classify-lake, {n} worker": lambda n=n: lake(small, pngs, scratch, n) for n in (1, 2)}
-        | {"column of a Parquet file, 1 worker": lambda: lake(packed, pngs, scratch, 1)},
-        "photo": {"classify": lambda: classify(large, photos, scratch)}
-        | {f"classify-lake, {n} worker": lambda n=n: lake(large, photos, scratch, n) for n in (1, 2)},
-    }
-    if before:
-        for kind, folder, count in (("28x28 PNG", small, pngs), ("photo", large, photos)):
-            for n in (1, 2):
-                commands[kind][f"before, {n} worker"] = lambda n=n, folder=folder, count=count: lake(
-                    folder, count, scratch, n, before=before
-                )
-    found: dict[str, dict[str, list[Rate]]] = {kind: {name: [] for name in some} for kind, some in commands.items()}
+    found: dict[str, dict[str, Callable[[], Run]]] = {}
+    for kind, folder, count in (("28x28 PNG", small, pngs), ("photo", large, photos)):
+        found[kind] = {"classify": partial(classify, folder, count, scratch)}
+        for n in (1, 2):
+            found[kind][f"classify-lake, {n} worker"] = partial(lake, folder, count, scratch, n)
+            if before:
+                found[kind][f"before, {n} worker"] = partial(lake, folder, count, scratch, n, before)
+    found["28x28 PNG"]["column of a Parquet file, 1 worker"] = partial(lake, packed, pngs, scratch, 1)
+    return found
+
+
+def measure(scratch: Path, pngs: int, photos: int, rounds: int, before: Path | None) -> dict[str, dict[str, Cost]]:
+    """Return the medians of each command for each kind of image; a round that does not count comes first."""
+    counts = {"28x28 PNG": pngs, "photo": photos}
+    all_of, tenth = (commands(scratch, pngs // part, photos // part, before) for part in (1, TENTH))
+    found: dict[str, dict[str, list[Cost]]] = {kind: {name: [] for name in some} for kind, some in all_of.items()}
     for number in range(rounds + 1):
-        for kind, some in commands.items():
+        for kind, some in all_of.items():
             for name, command in some.items():
-                rate = command()
-                click.echo(f"{number} {kind}: {name}: {rate.whole:.0f}, running {rate.running:.0f} images/s", err=True)
+                (seconds, running, cpu), few = command(), tenth[kind][name]()
+                more = counts[kind] - counts[kind] // TENTH
+                cost = Cost(counts[kind] / seconds, running, 1000 * (cpu - few[2]) / more)
+                said = f"{cost.whole:.0f}, running {cost.running:.0f} images/s, CPU {cost.cpu:.3f} ms"
+                click.echo(f"{number} {kind}: {name}: {said}", err=True)
                 if number:
-                    found[kind][name].append(rate)
+                    found[kind][name].append(cost)
     return {
-        kind: {name: Rate(*map(median, zip(*rates, strict=True))) for name, rates in some.items()}
+        kind: {name: Cost(*map(median, zip(*costs, strict=True))) for name, costs in some.items()}
         for kind, some in found.items()
     }
 
 
-def table(found: dict[str, dict[str, Rate]], pngs: int, photos: int, rounds: int, load: float) -> str:
+def table(found: dict[str, dict[str, Cost]], pngs: int, photos: int, rounds: int, load: float) -> str:
     """Return the figures as Markdown, with what they come to and where they were measured."""
-    both = small, _ = found["28x28 PNG"], found["photo"]
-    lines = [f"| images/s, in brackets of the whole command | {pngs:,} 28x28 PNG | {photos:,} photos |"]
-    lines.append("|---|---:|---:|")
+    both = small, large = found["28x28 PNG"], found["photo"]
+    lines = [
+        f"| images/s, in brackets of the whole command; CPU ms an image | {pngs:,} 28x28 PNG | {photos:,} photos |",
+        "|---|---:|---:|",
+    ]
     for name in small:
-        cells = [f"{some[name].running:,.0f} ({some[name].whole:,.0f})" if name in some else "" for some in both]
+        cells = [_cell(some[name]) if name in some else "" for some in both]
         lines.append(f"| {name}{'s' if '2' in name else ''} | {' | '.join(cells)} |")
     one, two, packed = "classify-lake, 1 worker", "classify-lake, 2 worker", "column of a Parquet file, 1 worker"
-    over = [f"{some['classify'].running / some[one].running - 1:.0%}" for some in both]
-    over_packed = small["classify"].running / small[packed].running - 1
     scaling = [f"{some[two].running / some[one].running:.2f}" for some in both]
     lines += [
-        f"| overhead of 1 worker against `classify` (goal: 60 %, 15 %) | {over[0]} | {over[1]} |",
-        f"| overhead of the Parquet column (goal: 10 %) | {over_packed:.0%} | |",
+        f"| 1 worker takes longer than `classify` (goal: 60 %, 15 %) | {_over(small, one)} | {_over(large, one)} |",
+        f"| the Parquet column takes longer (goal: 10 %) | {_over(small, packed)} | |",
         f"| 2 workers against 1 (goal for photos: 1.7) | {scaling[0]} | {scaling[1]} |",
         "",
         f"Medians of {rounds} round{'s' if rounds > 1 else ''} on {os.cpu_count()} cores of {_cpu()}, "
@@ -164,6 +190,15 @@ def table(found: dict[str, dict[str, Rate]], pngs: int, photos: int, rounds: int
     return "\n".join(lines)
 
 
+def _cell(cost: Cost) -> str:
+    return f"{cost.running:,.0f} ({cost.whole:,.0f}); {cost.cpu:.3f}"
+
+
+def _over(some: dict[str, Cost], name: str) -> str:
+    time, cpu = some["classify"].running / some[name].running - 1, some[name].cpu / some["classify"].cpu - 1
+    return f"{time:.0%}; CPU {cpu:.0%}"
+
+
 def _cpu() -> str:
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
@@ -171,15 +206,18 @@ def _cpu() -> str:
 
 
 @click.command()
-@click.option("--pngs", default=20_000, show_default=True)
-@click.option("--photos", default=2_000, show_default=True)
+@click.option("--pngs", default=80_000, show_default=True)
+@click.option("--photos", default=8_000, show_default=True)
 @click.option("--rounds", default=3, show_default=True, help="Counted ones; one more comes before.")
-@click.option("--before", type=click.Path(path_type=Path, exists=True), help="A checkout of bcf3be2, measured, too.")
+@click.option(
+    "--before", type=click.Path(path_type=Path, exists=True), help="A checkout of bcf3be2 to measure as well."
+)
 @click.option("--page", type=click.Path(path_type=Path, exists=True), default=PAGE, help="Where the table is put.")
 @click.option("--scratch", type=click.Path(path_type=Path), default=Path("build/lakes"), show_default=True)
 def main(pngs: int, photos: int, rounds: int, before: Path | None, page: Path, scratch: Path) -> None:
     """Measure, and write the table into a page."""
     load = os.getloadavg()[0]
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     scratch.mkdir(parents=True, exist_ok=True)
     found = measure(scratch, pngs, photos, rounds, before and before.resolve())
     begin, end = MARKERS

@@ -1,9 +1,9 @@
 """A lake of images: any number of them, in any storage, classified through Ray Data into Parquet files.
 
-    read_datasource(Images)  ->  map_batches(Worker)  ->  write_parquet(results), with a CheckpointConfig
+    read_datasource(_Images)  ->  map_batches(_classify)  ->  write_parquet, with a CheckpointConfig
 
-A part is what one read task reads and one result file answers: rows of a Parquet file. A folder is first listed into
-Parquet files of paths. docs/lake.md says what needs the pieces that stand here beside Ray's own.
+Ray fuses the three into one task for each part of the source: no image leaves its process, and a part is a result file.
+docs/lake.md says what needs the pieces that stand here beside Ray's own.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import re
 import socket
 import tempfile
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from hashlib import blake2b, sha256
 from importlib.metadata import version
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -32,7 +33,6 @@ import ray.data
 from pyarrow import compute, dataset, fs, parquet
 from ray.data.block import BlockMetadata
 from ray.data.checkpoint import CheckpointConfig
-from ray.data.checkpoint.checkpoint_filter import IdColumnCheckpointManager
 from ray.data.datasource import Datasource, ReadTask
 from ray.exceptions import RayError
 
@@ -43,20 +43,21 @@ from fmnist_edge.errors import ClusterError, DataError, FmnistEdgeError, ImageEr
 from fmnist_edge.image_files import MAX_FILE_BYTES, too_many_bytes
 from fmnist_edge.model_info import EMBEDDED_CLASSIFIER, EMBEDDED_PHOTO_MODEL
 
-WORKER_CPUS: Final = 0.5  # so that a reader and a writer, with half of that, find room beside it on one logical CPU
 RETRIES: Final = 3  # of one part; without a limit, an image that crashes its decoder is tried for ever
+PARTS: Final = 8  # for each worker, where that makes them neither smaller nor larger than these:
+SMALLEST, LARGEST = 1_000, 10_000  # images; a part costs some 30 ms of its own, and is done again after a kill
 READS_AHEAD: Final = 32  # files that a worker fetches at once: at 20 ms each, 1,600 a second
 ROWS_AT_ONCE: Final = 128  # image files of a storage that a worker holds; of 3 MB each, 400 MB
 GROUP_CUTS: Final = 16  # parts of a row group at most: each of them decodes the group up to its own rows
-BLOCK_BYTES: Final = 16 * 2**20  # of a column of images that a worker gets at once
+BLOCK_BYTES: Final = 16 * 2**20  # of a column of images that are classified at once
 OBJECT_STORE_BYTES: Final = 200 * 2**20  # what it can't hold, Ray waits for or puts on disk
-_NO_IMAGE: Final = "missing-file: no image in this row"
 _KEPT: Final = "what is done is kept, run it again to go on"
 _STORAGE_ERRORS: Final = (OSError, pyarrow.ArrowException)
 _TYPES: Final = {"index": pyarrow.int8(), "confidence": pyarrow.float64()}
 SCHEMA: Final = pyarrow.schema([(name, _TYPES.get(name, pyarrow.string())) for name in FIELDS])
-_Part: TypeAlias = "tuple[_Place, int, int, int, int]"  # file, row group, row where that begins, first row, end
+_Part: TypeAlias = "tuple[_Place, range, int, int, int]"  # Parquet file, row groups, where they start, first row, end
 _ITEMS: Final = pyarrow.schema([("path", pyarrow.binary()), ("image", pyarrow.binary()), ("error", pyarrow.string())])
+_POOL: Final = ThreadPoolExecutor(READS_AHEAD)
 
 
 class _Place(NamedTuple):
@@ -122,18 +123,18 @@ class Lake(NamedTuple):
     model: tuple[str, bytes] | None = None  # name and content: the file need not be on the machines of the workers
 
 
-def classify_lake(lake: Lake, workers: int | None = None, batch_size: int = 1000, bar: bool = False) -> tuple[int, int]:
+def classify_lake(lake: Lake, workers: int | None, batch_size: int | None, bar: bool) -> tuple[int, int]:
     """Classify what the results do not hold yet, on the Ray cluster $RAY_ADDRESS or on one of this machine.
 
-    `workers` are processes, by default one for each CPU; `bar` shows Ray's progress. Returns how many rows of the
-    results are answers and how many errors. Raises FmnistEdgeError; what is done stays done.
+    `workers` are processes, by default one for each CPU; `bar` shows Ray's progress. Returns the numbers of answers and
+    of errors in the results. Raises FmnistEdgeError; what is done stays done.
     """
     _begin(lake)
     _clean(lake.results)
     short = "/tmp" if Path("/tmp").is_dir() else None  # paths of Ray's sockets must be short
     folder = tempfile.TemporaryDirectory(prefix="fmnist-ray-", dir=short, ignore_cleanup_errors=True)
     try:
-        with folder, _connect(workers, folder.name):
+        with folder, _connect(workers, folder.name), warnings.catch_warnings(action="ignore"):  # for max_retries
             _run(lake, batch_size, workers, bar)
     finally:
         with suppress(FmnistEdgeError):
@@ -178,36 +179,28 @@ def _write(place: _Place, write: Callable[[Any], Any]) -> None:
 
 
 def _clean(results: _Place) -> None:
-    """Undo what was begun and not committed: a pending checkpoint voids all files that bear its name.
-
-    Ray resumes nearly so. But a kill amid a rename in S3, a copy and a deletion, leaves a committed checkpoint beside
-    the pending one: Ray deletes the results, keeps the committed checkpoint, and the rows are lost.
-    """
-    done, pending = results.child("_run/done"), ".pending.parquet"
-    for name in [name for name in done.entries() if name.endswith(pending)]:
-        part = name.removesuffix(pending)
-        written = [results.child(file) for file in results.entries() if file.startswith(f"{part}-")]
-        for place in [done.child(f"{part}.parquet"), *written, done.child(name)]:
+    """Undo what was begun and not committed: a pending checkpoint voids all files that bear its name."""
+    for pending in list(_files(results.child("_run/done"), ".pending.parquet")):
+        begin = pending.path.removesuffix(".pending.parquet")
+        written = [results.child(name) for name in results.entries() if name.startswith(f"{Path(begin).name}-")]
+        for place in [pending._replace(path=f"{begin}.parquet"), *written, pending]:
             _delete(place)
     _delete(results.child("_run/listing"))
 
 
 def _delete(place: _Place) -> None:
     with _storage("delete", place, OutputError), suppress(FileNotFoundError):
-        if place.kind() == fs.FileType.Directory:
-            place.filesystem.delete_dir(place.path)
-        else:
-            place.filesystem.delete_file(place.path)
+        is_folder = place.kind() == fs.FileType.Directory
+        (place.filesystem.delete_dir if is_folder else place.filesystem.delete_file)(place.path)
 
 
 def _end(results: _Place) -> tuple[int, int]:
     """Mark the results as complete, as Spark and Hadoop do, and count answers and errors."""
     _write(results.child("_SUCCESS"), lambda _: None)
-    files = [results.child(name).path for name in results.entries() if name.endswith(".parquet")]
     with _storage("read", results):
-        rows = dataset.dataset(files, SCHEMA, "parquet", filesystem=results.filesystem) if files else None
-        failed = rows.count_rows(filter=compute.field("error_code").is_valid()) if rows else 0
-        return (rows.count_rows() if rows else 0) - failed, failed
+        rows = dataset.dataset(results.path, SCHEMA, "parquet", results.filesystem)
+        failed = rows.count_rows(filter=compute.field("error_code").is_valid())
+        return rows.count_rows() - failed, failed
 
 
 def _connect(workers: int | None, folder: str) -> Any:
@@ -227,30 +220,27 @@ def _connect(workers: int | None, folder: str) -> Any:
         raise ClusterError(f"no Ray cluster at {address or 'this machine'}: {_reason(error)}") from error
 
 
-def _run(lake: Lake, batch_size: int, workers: int | None, bar: bool) -> None:
+def _run(lake: Lake, batch_size: int | None, workers: int | None, bar: bool) -> None:
     """Classify what is left. Raises FmnistEdgeError: what a worker raised, or what Ray says."""
     cpus = int(ray.cluster_resources().get("CPU", 1))
     if workers and workers > cpus:
         raise UsageError(f"--workers {workers}: the Ray cluster has {cpus} CPUs")
-    parts = list(_parts(lake, batch_size))
+    parts = list(_parts(lake, batch_size, workers or cpus))
     if not parts:
         return
-    context, results = ray.data.DataContext.get_current(), lake.results
+    context, results, done = ray.data.DataContext.get_current(), lake.results, lake.results.child("_run/done")
     context.enable_progress_bars, context.target_max_block_size = bar, BLOCK_BYTES
-    context.checkpoint_config = CheckpointConfig(
-        "path", results.child("_run/done").path, override_filesystem=results.filesystem,
-        delete_checkpoint_on_success=False, checkpoint_manager_cls=_NoFilter,
+    context.execution_options.resource_limits = ray.data.ExecutionResources(cpu=workers or cpus)
+    context.checkpoint_config = CheckpointConfig(  # in a folder of this run, or Ray filters by those of all runs
+        "path", done.child(str(len(done.entries()))).path, override_filesystem=done.filesystem,
+        delete_checkpoint_on_success=False,
     )  # fmt: skip
-    images = _Images(parts, lake.column, ray.put(_done(results)))
+    images = _Images(parts, lake.column, ray.put(_done(done)))
+    same = {"max_retries": RETRIES}  # for all three, or Ray does not fuse them
     try:
-        items = ray.data.read_datasource(images, override_num_blocks=len(parts), num_cpus=WORKER_CPUS / 2)
-        with warnings.catch_warnings(action="ignore"):  # Ray has no other way yet to limit retries
-            rows = items.map_batches(
-                Worker, fn_constructor_args=(lake,), batch_format="pyarrow",
-                num_cpus=WORKER_CPUS, max_task_retries=RETRIES,
-                compute=ray.data.ActorPoolStrategy(size=min(workers or cpus, len(parts))),
-            )  # fmt: skip
-        rows.write_parquet(results.path, filesystem=results.filesystem, ray_remote_args={"num_cpus": WORKER_CPUS / 2})
+        items = ray.data.read_datasource(images, override_num_blocks=len(parts), ray_remote_args=same)
+        rows = items.map_batches(_classify, fn_args=(lake,), batch_format="pyarrow", **same)
+        rows.write_parquet(results.path, filesystem=results.filesystem, ray_remote_args=same)
     except (RayError, *_STORAGE_ERRORS) as error:
         raise _cause(error, results) from error
 
@@ -267,19 +257,12 @@ def _cause(error: BaseException, results: _Place) -> FmnistEdgeError:
     return ClusterError(f"Ray gave up: {_reason(error)}; {_KEPT}")
 
 
-class _NoFilter(IdColumnCheckpointManager):
-    """Tells Ray of nothing to filter: `_read` leaves out what is done."""
-
-    def load_checkpoint(self, *_: Any, **__: Any) -> tuple[None, int]:
-        return None, 0
-
-
-def _done(results: _Place) -> Any:
+def _done(folder: _Place) -> Any:
     """Return the digests of all paths that are done, sorted, as numpy S16 [n]: 16 bytes an image. Raises DataError."""
-    folder, digests = results.child("_run/done"), [np.zeros(1, "S16")]
-    for name in folder.entries():
-        with _storage("read", folder):
-            table = parquet.read_table(folder.child(name).path, columns=["path"], filesystem=folder.filesystem)
+    digests = [np.zeros(1, "S16")]
+    for file in _files(folder):
+        with _storage("read", file):
+            table = parquet.read_table(file.path, columns=["path"], filesystem=file.filesystem)
         digests.append(_digests(table["path"].to_pylist()))
     return np.sort(np.concatenate(digests))
 
@@ -288,25 +271,32 @@ def _digests(paths: Iterable[str]) -> Any:
     return np.frombuffer(b"".join(blake2b(path.encode(), digest_size=16).digest() for path in paths), "S16")
 
 
-def _parts(lake: Lake, batch_size: int) -> Iterator[_Part]:
-    """Yield the parts of a source; a folder is listed first. Raises DataError, OutputError, UsageError."""
+def _parts(lake: Lake, batch_size: int | None, workers: int) -> Iterator[_Part]:
+    """Yield the parts of a source. Raises DataError, OutputError, UsageError."""
+    files = list(_tables(lake, batch_size or LARGEST))
+    even = sum(starts[-1] for _, starts in files) // (PARTS * workers)
+    for file, starts in files:
+        size = max(batch_size or min(max(even, SMALLEST), LARGEST), max(np.diff(starts), default=0) // GROUP_CUTS)
+        cuts = np.linspace(0, starts[-1], -(-starts[-1] // size) + 1, dtype=int)
+        for first, end in pairwise(cuts):
+            begin, last = np.searchsorted(starts, [first, end - 1], "right") - 1
+            yield file, range(begin, last + 1), starts[begin], first, end
+
+
+def _tables(lake: Lake, size: int) -> Iterator[tuple[_Place, Any]]:
+    """Yield Parquet files and where their row groups start, and end: a column's, or the listing of a folder."""
     items = iter(()) if lake.column else _listed(lake.images)
-    for number, batch in enumerate(iter(lambda: list(islice(items, batch_size)), [])):
+    for number, rows in enumerate(iter(lambda: list(islice(items, size)), [])):
         file = lake.results.child(f"_run/listing/{number:08}.parquet")
-        _write(file, partial(parquet.write_table, pyarrow.Table.from_pylist(batch, _ITEMS)))
-        yield file, 0, 0, 0, len(batch)
-    for file in () if lake.column is None else _files(lake.images, ".parquet"):
+        _write(file, partial(parquet.write_table, pyarrow.Table.from_pylist(rows, _ITEMS)))
+        yield file, np.array([0, len(rows)])
+    for file in _files(lake.images, ".parquet") if lake.column else ():
         with _storage("read", file), file.filesystem.open_input_file(file.path) as stream:
-            metadata, before = parquet.ParquetFile(stream).metadata, 0
+            metadata = parquet.ParquetFile(stream).metadata
         columns = metadata.schema.to_arrow_schema().names
         if lake.column not in columns:
             raise UsageError(f"{file.shown} has no column {lake.column!r}; it has {', '.join(columns)}")
-        for group in range(metadata.num_row_groups):
-            rows = metadata.row_group(group).num_rows
-            step = max(batch_size, -(-rows // GROUP_CUTS))
-            for first in range(before, before + rows, step):
-                yield file, group, before, first, min(first + step, before + rows)
-            before += rows
+        yield file, np.cumsum([0, *(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))])
 
 
 def _listed(images: _Place) -> Iterator[dict[str, Any]]:
@@ -323,10 +313,8 @@ def _files(place: _Place, suffix: str = "") -> Iterator[_Place]:
         yield place
         return
     for name, is_folder in place.entries().items():
-        if is_folder and not name.startswith("."):
-            yield from _files(place.child(name), suffix)
-        elif not name.startswith(".") and name.endswith(suffix):
-            yield place.child(name)
+        if not name.startswith(".") and (is_folder or name.endswith(suffix)):
+            yield from _files(place.child(name), suffix) if is_folder else [place.child(name)]
 
 
 class _Images(Datasource):
@@ -344,18 +332,18 @@ class _Images(Datasource):
 
 def _read(part: _Part, column: str | None, done: Any) -> Iterator[Any]:
     """Yield the items of a part whose digests `done`, an ObjectRef, does not hold, in tables of some rows."""
-    (file, group, row, first, end), known, columns = part, ray.get(done), [column] if column else None
+    (file, groups, row, first, end), known, columns = part, ray.get(done), [column] if column else None
     with _storage("read", file), file.filesystem.open_input_file(file.path) as stream:
         source = parquet.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20)  # holds two pages, not a row group
-        for batch in source.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=columns):
+        for batch in source.iter_batches(ROWS_AT_ONCE, row_groups=groups, columns=columns):
             numbers = np.arange(row, row + len(batch))
             row += len(batch)
             if row <= first:
                 continue
             if column:
                 paths = [f"{file.shown}#{number}".encode() for number in numbers]
-                errors = [None if is_there else _NO_IMAGE for is_there in batch.column(0).is_valid().to_pylist()]
-                batch = pyarrow.record_batch([paths, batch.column(0).cast(pyarrow.binary()), errors], schema=_ITEMS)
+                images = batch.column(0).cast(pyarrow.binary())
+                batch = pyarrow.record_batch([paths, images, pyarrow.nulls(len(paths), "string")], schema=_ITEMS)
             digests = _digests(printable(os.fsdecode(path)) for path in batch["path"].to_pylist())
             is_new = known.take(np.searchsorted(known, digests), mode="clip") != digests
             is_ours = (first <= numbers) & (numbers < end)
@@ -364,39 +352,51 @@ def _read(part: _Part, column: str | None, done: Any) -> Iterator[Any]:
                 return
 
 
-class Worker:
-    """One process with one classifier; Ray keeps it as an actor and starts it again when its process dies."""
+@cache
+def _classifier(model: tuple[str, bytes] | None) -> Classifier:
+    """Return the classifier of this process, which Ray keeps for all its parts."""
+    with tempfile.TemporaryDirectory() as folder:
+        if model is None:
+            return Classifier()
+        Path(folder, model[0]).write_bytes(model[1])
+        return Classifier(Path(folder, model[0]))
 
-    def __init__(self, lake: Lake) -> None:
-        self._images, self._pool = lake.images, ThreadPoolExecutor(READS_AHEAD)
-        with tempfile.TemporaryDirectory() as folder:  # the model is read when the block ends
-            path = Path(folder) / lake.model[0] if lake.model else None
-            if lake.model and path:
-                path.write_bytes(lake.model[1])
-            self._classifier = Classifier(path)
 
-    def __call__(self, items: Any) -> Iterator[Any]:
-        """Yield the rows of a table of items; what is not on a disk is fetched, several at once."""
-        for start in range(0, len(items), ROWS_AT_ONCE):
-            each = map if self._images.is_local else self._pool.map
-            sources = filter(None, each(self._source, items.slice(start, ROWS_AT_ONCE).to_pylist()))
-            yield pyarrow.Table.from_pylist([*map(table_row, classify_sources(self._classifier, sources))], SCHEMA)
+def _classify(items: Any, lake: Lake) -> Iterator[Any]:
+    """Yield the rows of a table of items, in tables."""
+    each = map if lake.column or lake.images.is_local else _ahead
+    results = classify_sources(_classifier(lake.model), filter(None, each(partial(_source, lake), items.to_pylist())))
+    while rows := [*map(table_row, islice(results, SMALLEST))]:
+        yield pyarrow.Table.from_pylist(rows, SCHEMA)
 
-    def _source(self, item: dict[str, Any]) -> tuple[str, bytes | str | ImageError] | None:
-        """Return path and picture or what ails it alone; None for a file that `classify -r` skips in a folder."""
-        shown = os.fsdecode(item["path"])
-        if item["error"]:
-            return shown, ImageError(*item["error"].split(": ", 1))
-        path = self._images.path + shown[len(self._images.shown) :]
-        if item["image"] is not None or self._images.is_local:
-            return shown, path if item["image"] is None else item["image"]
-        try:
-            with self._images.filesystem.open_input_file(path) as file:
-                content = file.read(MAX_FILE_BYTES + 1)
-        except FileNotFoundError:
-            return shown, ImageError("missing-file", "no such file")
-        except _STORAGE_ERRORS as error:
-            self._images.kind()  # raises DataError if the storage does not answer: that is no matter of one image
-            return shown, ImageError("unreadable-file", f"cannot read the file: {_reason(error)}")
-        source = content if len(content) <= MAX_FILE_BYTES else too_many_bytes()
-        return (shown, source) if path == self._images.path or is_picture(path, content) else None
+
+def _ahead(read: Callable[[Any], Any], items: list[Any]) -> Iterator[Any]:
+    """Do as `map`, but begin to read those that follow."""
+    begun: deque[Any] = deque()
+    for item in items:
+        begun.append(_POOL.submit(read, item))
+        if len(begun) == ROWS_AT_ONCE:
+            yield begun.popleft().result()
+    yield from (one.result() for one in begun)
+
+
+def _source(lake: Lake, item: dict[str, Any]) -> tuple[str, bytes | str | ImageError] | None:
+    """Return path and picture or what ails it alone; None for a file that `classify -r` skips in a folder."""
+    images, shown = lake.images, os.fsdecode(item["path"])
+    if item["error"]:
+        return shown, ImageError(*item["error"].split(": ", 1))
+    if lake.column:
+        return shown, ImageError("missing-file", "no image in this row") if item["image"] is None else item["image"]
+    path = images.path + shown[len(images.shown) :]
+    if images.is_local:
+        return shown, path
+    try:
+        with images.filesystem.open_input_file(path) as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        return shown, ImageError("missing-file", "no such file")
+    except _STORAGE_ERRORS as error:
+        images.kind()  # raises DataError if the storage does not answer: that is no matter of one image
+        return shown, ImageError("unreadable-file", f"cannot read the file: {_reason(error)}")
+    source = content if len(content) <= MAX_FILE_BYTES else too_many_bytes()
+    return (shown, source) if path == images.path or is_picture(path, content) else None

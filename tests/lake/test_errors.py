@@ -60,7 +60,7 @@ def test_a_full_disk_is_one_line_and_with_more_room_the_run_goes_on(images: Path
     out.mkdir()
     command = f"{SCRIPT} classify-lake {images} --out {out} --workers 1 --batch-size 20"
     program = (
-        f"mount -t tmpfs -o size=88k none {out}; {command}; echo $?; ls -A {out} {out}/_run/done; "
+        f"mount -t tmpfs -o size=88k none {out}; {command}; echo $?; ls -AR {out} {out}/_run/done; "
         f"mount -o remount,size=9m {out}; {command}; echo $?; cp -r {out} {tmp_path}/copy"
     )
     done = subprocess.run(["unshare", "-rm", "sh", "-c", program], capture_output=True, text=True, check=False)
@@ -107,7 +107,7 @@ def test_results_in_a_storage_that_is_lost_are_complete_when_it_is_back(
         urllib.request.urlopen(urllib.request.Request(url, after.encode(), {"Content-Type": "text/plain"})).close()
 
     with start(*arguments, **server.credentials) as process:
-        wait_for(lambda: server.names("broken/labels/_run/done"), process)
+        wait_for(lambda: server.names("broken/labels/_run/done/0"), process)
         authenticate("0")  # credentials that expire
         try:
             said = process.communicate()[1]

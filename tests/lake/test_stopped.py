@@ -61,7 +61,7 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing(images: Path, plain: 
     arguments = (images, "--out", tmp_path / "out", "--workers", 2, "--batch-size", 8)
     with start(*arguments, LAKE_TEST=str(tmp_path)) as process:
         wait_for(lambda: len(results(tmp_path / "out")) >= 2, process)
-        os.kill(wait_for(lambda: processes(marker, "ray::MapWorker"), process)[0], signal.SIGKILL)
+        os.kill(wait_for(lambda: processes(marker, "ray::Read_Images->"), process)[0], signal.SIGKILL)
         assert process.wait() == 1, process.communicate()
     assert_same(rows_of(tmp_path / "out"), plain)
 
@@ -69,12 +69,12 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing(images: Path, plain: 
 def test_ctrl_c_ends_it_and_leaves_whole_files(images: Path, plain: Rows, tmp_path: Path) -> None:
     arguments = (images, "--out", tmp_path / "out", "--workers", 2, "--batch-size", 8)
     with start(*arguments) as process:
-        done = tmp_path / "out" / "_run" / "done"
+        done = tmp_path / "out" / "_run" / "done" / "0"
         wait_for(lambda: len(set(done.glob("*.parquet")) - set(done.glob("*.pending.parquet"))) >= 2, process)
         process.send_signal(signal.SIGINT)
         assert (process.wait(), process.communicate()[1].split()[-1]) == (1, "Aborted!")
     assert 16 <= len(rows_of(tmp_path / "out")) < len(plain)
-    assert not list((tmp_path / "out" / "_run" / "done").glob("*.pending.parquet"))
+    assert not list((tmp_path / "out" / "_run" / "done").rglob("*.pending.parquet"))
     run(*arguments)
     assert_same(rows_of(tmp_path / "out"), plain)
 
@@ -100,7 +100,11 @@ else:
                             return commit(self, pending)
                         if {copied}:
                             self.filesystem.copy_file(pending.pending_path, pending.committed_path)
-                        os.kill(int(os.environ["LAKE_DRIVER"]), signal.SIGKILL)
+                        if {with_driver}:
+                            os.kill(int(os.environ["LAKE_DRIVER"]), signal.SIGKILL)
+                        elif os.path.exists("{mark}"):  # it has died before
+                            return commit(self, pending)
+                        open("{mark}", "w").close()
                         os.kill(os.getpid(), signal.SIGKILL)
                     from pyarrow.fs import FileSelector
                     module.BatchBasedCheckpointWriter.commit_checkpoint = die
@@ -110,17 +114,50 @@ else:
 """
 
 
+# Put before the libraries of every process: whoever opens one of the images dies.
+KILLED_BY_AN_IMAGE = """
+import os, sys
+sys.addaudithook(lambda event, args: event == "open" and "000050.png" in str(args[0]) and os.kill(os.getpid(), 9))
+"""
+
+
+def killed_at_a_commit(folder: Path, *, copied: bool, with_driver: bool) -> str:
+    """Return the PYTHONPATH with which all processes end at a commit, or a worker alone, once."""
+    program = KILLED_AT_A_COMMIT.replace("{copied}", str(copied)).replace("{with_driver}", str(with_driver))
+    (folder / "sitecustomize.py").write_text(program.replace("{mark}", str(folder / "killed")))
+    return f"{folder}:{os.environ.get('PYTHONPATH', '')}"
+
+
 @pytest.mark.parametrize("copied", [False, True], ids=["before the rename", "amid a rename that is copy and delete"])
 def test_a_kill_between_a_result_file_and_its_checkpoint_gives_no_row_twice(
     copied: bool, images: Path, plain: Rows, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    (tmp_path / "sitecustomize.py").write_text(KILLED_AT_A_COMMIT.replace("{copied}", str(copied)))
     arguments = (images, "--out", out, "--workers", 1, "--batch-size", 20)
-    code, said = run(*arguments, PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    code, said = run(*arguments, PYTHONPATH=killed_at_a_commit(tmp_path, copied=copied, with_driver=True))
     assert code == -signal.SIGKILL, said
-    pending = list((out / "_run" / "done").glob("*.pending.parquet"))
+    pending = list((out / "_run" / "done").rglob("*.pending.parquet"))
     assert pending
     assert any(list(out.glob(f"{path.name.removesuffix('.pending.parquet')}-*.parquet")) for path in pending)
     assert run(*arguments)[0] == 1
     assert_same(rows_of(out), plain)
+
+
+def test_a_worker_killed_between_a_result_file_and_its_checkpoint_gives_no_row_twice(
+    images: Path, plain: Rows, tmp_path: Path
+) -> None:
+    path = killed_at_a_commit(tmp_path, copied=True, with_driver=False)
+    code, said = run(images, "--out", tmp_path / "out", "--workers", 1, "--batch-size", 20, PYTHONPATH=path)
+    assert code == 1, said
+    assert (tmp_path / "killed").exists()
+    assert_same(rows_of(tmp_path / "out"), plain)
+
+
+def test_an_image_that_kills_its_worker_each_time_ends_the_run(images: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(KILLED_BY_AN_IMAGE)
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    code, said = run(images, "--out", tmp_path / "out", "--workers", 1, "--batch-size", 20, PYTHONPATH=path)
+    assert code == 3, said
+    assert len(said.splitlines()) == 1
+    assert said.startswith("Error: Ray gave up: ")
+    assert rows_of(tmp_path / "out")

@@ -17,13 +17,13 @@ from fmnist_edge.errors import EXIT_FAILED, MissingExtraError, ModelError, Usage
 @click.option("--column", metavar="NAME", help="Of Parquet files: the column of encoded images.")
 @click.option("--endpoint", metavar="URL", help="A server that speaks S3, such as http://minio:9000.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes.  [default: one a CPU]")
-@click.option("--batch-size", type=click.IntRange(1), default=1000, metavar="N", help="Images a file.  [default: 1000]")
+@click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Images of a result file.")
 @model_option
 @common_options
 @click.pass_context
 def command(
     ctx: click.Context, source: str, out: str, column: str | None, endpoint: str | None, workers: int | None,
-    batch_size: int, model: Path | None,
+    batch_size: int | None, model: Path | None,
 ) -> None:  # fmt: skip
     """Classify any number of images on a Ray cluster. From any storage, into a folder of Parquet files.
 
