@@ -124,7 +124,7 @@ def run_self_test(model: Path | None = None) -> SelfTest:
     if path.parent != MODELS:
         model_bytes(path)
         if not vectors_path(path).is_file():
-            raise ModelError(f"{path} has no self-test vectors: `fmnist-edge convert` writes {vectors_path(path).name}")
+            raise ModelError(f"{path} has no self-test vectors: `fmnist-edge convert` writes them beside the int8 file")
     return check_model(path, load_vectors(path))
 
 

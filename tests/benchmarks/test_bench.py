@@ -221,6 +221,7 @@ def test_a_bare_device_says_what_the_suite_needs(tmp_path: Path) -> None:
         (["--against", "nothing-like-this"], "not a git revision"),
         (["-o", "mine"], "mine/bench.md was not written by this tool"),
         (["--model", "none.onnx"], "no model at none.onnx"),
+        (["--model", "mine/bench.md"], "mine/bench.md is not an ONNX model"),
         (["--original", "mine/bench.md"], "was not made from mine/bench.md: give --model"),
         (["--runtime-only", "--data", "mine"], "mine (from $FMNIST_DATA) is not a good copy of the dataset"),
     ],

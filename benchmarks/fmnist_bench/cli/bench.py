@@ -24,6 +24,7 @@ from fmnist_edge.cli.options import (
     note,
     overwrite_option,
     shows_progress,
+    terminal_columns,
     text_or_json_option,
 )
 from fmnist_edge.errors import GateError, MissingExtraError, OutputError
@@ -71,6 +72,7 @@ def command(
     from fmnist_bench.models import prepare
     from fmnist_bench.report import Results, page, read_results
     from fmnist_bench.workloads import measure_runtime, test_images
+    from fmnist_edge.classifier import Classifier
 
     compares = against is not None and not against.endswith(".json")
     files = [output / f"{'against' if compares else 'bench'}.{end}" for end in ("json", "md", "html")] if output else []
@@ -82,6 +84,8 @@ def command(
             raise click.UsageError("--against REVISION measures two commits as they are: leave out the other options.")
         _compare(against, test_images(draw=data is None), output, output_format)
         return
+    if model:
+        Classifier(model, route="dataset")  # the suite could only say that it failed
     earlier = read_results(Path(against)) if against else None
     alone = _only_runtime(runtime_only, needs_suite=require_all or original is not None)
     amount = (0.15, 2) if quick else (1.0, 5)  # seconds for each row, and its fewest rounds
@@ -176,4 +180,4 @@ def _publish(name: str, content: Any, shown: Page, output: Path | None, output_f
 def _show(step: str) -> None:
     """Show on a terminal what is being measured; an empty step clears the line."""
     if shows_progress():
-        click.echo(f"\r\033[K{step[:78]}", nl=False, err=True)
+        click.echo(f"\r\033[K{step[: terminal_columns() - 2]}", nl=False, err=True)
