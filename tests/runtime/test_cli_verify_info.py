@@ -87,7 +87,7 @@ def test_damaged_vectors_are_one_line_and_exit_code_3(model: Path, content: str)
             "is a Keras file, not ONNX: convert it first with `fmnist-edge convert",
         ),
         ("none.onnx", None, "no model at"),
-        ("alone.onnx", EMBEDDED_CLASSIFIER.read_bytes(), "`fmnist-edge convert` writes alone.vectors.json"),
+        ("alone.onnx", EMBEDDED_CLASSIFIER.read_bytes(), "`fmnist-edge convert` writes them beside"),
     ],
 )
 def test_verify_says_what_a_model_lacks(tmp_path: Path, name: str, content: bytes | None, advice: str) -> None:
