@@ -72,10 +72,10 @@ class Output:
 class Journal:
     """The files that are done, in an SQLite database, so that no kill makes a row come twice or get lost.
 
-    Rows are first committed to it, together with the files that they are about, as pending; then they are printed;
-    then they are struck off. After a kill in between, the next start finishes the printing: it looks how much of them
-    the output has. Only a regular file can tell, and only while nothing else writes to it; into a pipe or a terminal
-    the rows of the last commit may come a second time.
+    Rows are first committed to it as pending, together with their files; then they are printed; then the pending ones
+    are deleted. After a kill in between, the next start finishes the printing: it checks how much of them is in the
+    output. Only a regular file can tell, and only while nothing else writes to it; in a pipe or a terminal the rows of
+    the last commit may come a second time.
     """
 
     def __init__(self, path: Path | None, folder: Path, output: Output) -> None:
@@ -101,7 +101,7 @@ class Journal:
         return int(self._database.execute("SELECT count(*) FROM done").fetchone()[0])
 
     def entry_of(self, path: str) -> Entry | None:
-        """Return what is noted of a file that is done."""
+        """Return the entry of a file that is done."""
         query = "SELECT size, mtime_ns, sha256, failed FROM done WHERE path = ?"
         with self._errors():
             row = self._database.execute(query, (os.fsencode(path),)).fetchone()
@@ -127,7 +127,7 @@ class Journal:
         self._database.close()
 
     def _open(self, folder: bytes) -> None:
-        """See whose file it is, and keep it locked."""
+        """Check that the file is the state of this folder, and keep it locked."""
         self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
         with self._transaction("EXCLUSIVE"):
             known = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -143,7 +143,7 @@ class Journal:
             raise UsageError(f"{self._path} is the state of watching {os.fsdecode(watched)}, not {os.fsdecode(folder)}")
 
     def _print_pending(self) -> None:
-        """Print what was committed and not struck off, from where the output stands."""
+        """Print what is pending, from where the output ends."""
         for rows, output, size in self._database.execute("SELECT * FROM pending").fetchall():
             now, now_size = self._output.place()
             printed = max(0, now_size - size) if now and now == output else 0
@@ -159,7 +159,7 @@ class Journal:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Say in one line what is wrong with the database."""
+        """Turn errors of the database into one line."""
         try:
             yield
         except sqlite3.DatabaseError as error:

@@ -138,7 +138,7 @@ def _node_faults(content: bytes) -> Iterator[str]:
     foreign = [domain for domain in node[_NODE_DOMAIN] if domain not in _DEFAULT_DOMAINS]
     if foreign:
         names = f"{_text(node[_NODE_TYPE])} of {_text(foreign)}"
-        yield f"its operator {names} is none of ONNX's own"
+        yield f"its operator {names} is not one of ONNX's own"
     for attribute in map(_fields, node[_NODE_ATTRIBUTES]):
         if any(attribute[number] for number in _ATTRIBUTE_GRAPHS):
             yield f"its operator {_text(node[_NODE_TYPE])} is a loop or a branch"
@@ -192,11 +192,8 @@ def _text(values: list[Any]) -> str:
 
 
 PIXELS: Final = IMAGE_SIDE * IMAGE_SIDE
-_DTYPES: Final[dict[int, np.dtype[Any]]] = {
-    1: np.dtype("<f4"),
-    2: np.dtype("u1"),
-    3: np.dtype("i1"),
-}  # TensorProto.DataType
+# By TensorProto.DataType.
+_DTYPES: Final[dict[int, np.dtype[Any]]] = {1: np.dtype("<f4"), 2: np.dtype("u1"), 3: np.dtype("i1")}
 # What reading a file whose fields are of any number and type can raise.
 _UNREADABLE: Final = (OSError, LookupError, ValueError, TypeError, AttributeError)
 
@@ -292,7 +289,7 @@ def iterate_fields(data: bytes) -> Iterator[tuple[int, Any]]:
         elif wire in (1, 5):
             size = 8 if wire == 1 else 4
         else:
-            raise ValueError(f"wire type {wire} is none of an ONNX file")
+            raise ValueError(f"an ONNX file has no wire type {wire}")
         if size > end - at:
             raise ValueError("a field is longer than its message")
         yield number, data[at : at + size]

@@ -151,7 +151,7 @@ class _Seen:
 
 
 class DropFolder:
-    """Looks at a folder again and again."""
+    """Finds the files of a folder that are complete, each time it is asked."""
 
     def __init__(self, folder: Path, journal: Journal, *, recursive: bool, settle: float) -> None:
         """Look into `folder`; a file is complete when it has not changed for `settle` seconds."""
@@ -214,7 +214,7 @@ def stamp_of(path: str) -> Stamp | None:
 
 
 class Interruption:
-    """While entered, SIGINT and SIGTERM raise KeyboardInterrupt; inside `held`, at its end, but for a second one."""
+    """While entered, SIGINT and SIGTERM raise KeyboardInterrupt; `held` defers the first to the end of its block."""
 
     def __init__(self) -> None:
         self._held = False
@@ -232,7 +232,7 @@ class Interruption:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Put an interrupt off until the block is through."""
+        """Defer an interrupt to the end of the block."""
         self._held = True
         try:
             yield

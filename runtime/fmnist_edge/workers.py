@@ -77,7 +77,7 @@ def classify_with_workers(
 
 @contextmanager
 def _interrupt_held() -> Iterator[None]:
-    """Put Ctrl-C off until the block is through: a process that is started in it never gets the signal.
+    """Defer Ctrl-C to the end of the block: a process that is started in it never gets the signal.
 
     One that gets it while it imports modules prints a traceback. Windows has no such masks.
     """

@@ -236,7 +236,7 @@ def graph_of(node: onnx.NodeProto) -> onnx.ModelProto:
 def test_onnx_files_that_reach_elsewhere_or_loop_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     onnx.save(graph_of(helper.make_node("Evil", ["input"], ["output"], domain="com.example")), path)
-    assert "operator Evil of com.example is none of ONNX's own" in refusal(path)
+    assert "operator Evil of com.example is not one of ONNX's own" in refusal(path)
     body = helper.make_graph([], "body", [], [])
     onnx.save(graph_of(helper.make_node("Loop", ["", "", "input"], ["output"], body=body)), path)
     assert "is a loop or a branch" in refusal(path)

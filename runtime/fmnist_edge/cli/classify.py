@@ -164,7 +164,7 @@ def _results(
 
 
 def _saver(folder: Path, max_pixels: int) -> OnAnswer:
-    """Return what draws the explanation of an answer into a folder: shirt.explained.png, shirt-2.explained.png, ..."""
+    """Return a function that draws explanations into a folder: shirt.explained.png, shirt-2.explained.png, ..."""
     from fmnist_edge.atomic import write_atomically
     from fmnist_edge.explain import explanation
 
@@ -253,7 +253,7 @@ class ClassifyRequest:
                     )
 
     def _check_outputs(self) -> None:
-        """Raise UsageError, before anything is read, if an output is an input or a file of somebody's own."""
+        """Raise UsageError, before anything is read, if an output is an input or a file that is not ours."""
         lists = [path for path in (self.files_from, self.model) if path not in (None, STANDARD_INPUT)]
         named = [path for path in self.inputs if path != STANDARD_INPUT and (self.recursive or not Path(path).is_dir())]
         read = [*named, *lists, *([self.watched] if self.watched else [])]

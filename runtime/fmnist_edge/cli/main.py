@@ -33,8 +33,8 @@ COMMANDS: Final = {
 }
 
 
-# What a write says where there is no room (on the disk, in the user's share of it, in the largest file allowed), or
-# where there is no standard output, see `_open_missing_streams`.
+# Errors of a write without room (on the disk, in the user's quota, in the largest file allowed), or without standard
+# output, see `_open_missing_streams`.
 _CANNOT_WRITE: Final = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG, errno.EBADF)
 
 

@@ -18,18 +18,18 @@ const read = (path) => readFile(new URL(path, KIT));
 const readJson = async (path) => JSON.parse(await read(path));
 
 const labels = await readJson("labels.json");
-const facts = await readJson("model.json");
+const description = await readJson("model.json");
 const sessions = {};
 
 /** The session for the "classifier" (28x28 images) or the "photo" model (any picture). */
 function openModel(kind) {
-  sessions[kind] ??= read(facts[kind].file).then((model) => ort.InferenceSession.create(model, { intraOpNumThreads: 1 }));
+  sessions[kind] ??= read(description[kind].file).then((model) => ort.InferenceSession.create(model, { intraOpNumThreads: 1 }));
   return sessions[kind];
 }
 
 /** A picture (its path or its bytes) as { data, width, height }: RGB, upright, as small as the photo model needs it. */
 async function readPicture(source) {
-  const side = 2 * facts.host.long_side[0];
+  const side = 2 * description.host.long_side[0];
   const picture = sharp(source);
   const { width, height } = await picture.metadata();
   // Transparency is laid on white, that of a picture of the dataset on black.
@@ -60,7 +60,7 @@ export async function classify(source) {
   const { probabilities, saw } = await (await openModel(kind)).run(feeds);
   const best = indexOfMax(probabilities.data);
   const confidence = probabilities.data[best];
-  const label = confidence < (facts[kind].unsure_below ?? 0) ? "unsure" : labels[best];
+  const label = confidence < (description[kind].unsure_below ?? 0) ? "unsure" : labels[best];
   return { label, confidence, probabilities: [...probabilities.data], saw };
 }
 

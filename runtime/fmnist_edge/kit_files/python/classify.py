@@ -23,7 +23,7 @@ import numpy as np
 
 KIT = Path(__file__).resolve().parent.parent
 LABELS = json.loads((KIT / "labels.json").read_text())
-FACTS = json.loads((KIT / "model.json").read_text())
+DESCRIPTION = json.loads((KIT / "model.json").read_text())
 SHADES = " .:-=+*#%@"
 
 
@@ -51,7 +51,7 @@ def import_onnxruntime() -> Any:
 @cache
 def open_model(kind: str) -> Any:
     """Return a session for the "classifier" (28x28 images) or the "photo" model (any picture)."""
-    path = str(KIT / FACTS[kind]["file"])
+    path = str(KIT / DESCRIPTION[kind]["file"])
     return import_onnxruntime().InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
@@ -76,19 +76,19 @@ def read_with_pillow(path: str) -> Any:
     except ImportError:
         raise ValueError("decoding this needs Pillow: python3 -m pip install pillow") from None
     with Image.open(path) as image:
-        least = FACTS["host"]["long_side"][0]
+        least = DESCRIPTION["host"]["long_side"][0]
         scale = least / max(image.size)
         if scale < 1:  # JPEG alone: decoded at a whole part of its size, for a part of the time
             image.draft("RGB", (max(1, int(image.width * scale)), max(1, int(image.height * scale))))
         grey = image.point(lambda level: level * (1 / 256)).convert("L") if image.mode == "I;16" else image
         upright = ImageOps.exif_transpose(grey).convert("RGBA")
-    ground = Image.new("RGBA", upright.size, "black" if upright.size == (28, 28) else "white")
-    return np.asarray(Image.alpha_composite(ground, upright).convert("RGB"))
+    background = Image.new("RGBA", upright.size, "black" if upright.size == (28, 28) else "white")
+    return np.asarray(Image.alpha_composite(background, upright).convert("RGB"))
 
 
 def reduce(pixels: Any) -> Any:
     """Average square blocks of pixels, as large as leaves the long side what the photo model needs."""
-    factor = max(pixels.shape) // FACTS["host"]["long_side"][0]
+    factor = max(pixels.shape) // DESCRIPTION["host"]["long_side"][0]
     if factor <= 1:
         return pixels
     rows, columns = (np.arange(0, side, factor) for side in pixels.shape[:2])
@@ -104,7 +104,7 @@ def classify(pixels: Any) -> tuple[Any, float, Any]:
     else:
         kind, feeds, names = "photo", {"photo": pixels}, ["probabilities", "saw"]
     probabilities, *saw = open_model(kind).run(names, feeds)
-    return probabilities[0], FACTS[kind].get("unsure_below", 0.0), saw[0] if saw else None
+    return probabilities[0], DESCRIPTION[kind].get("unsure_below", 0.0), saw[0] if saw else None
 
 
 def dataset_image(pixels: Any) -> Any:

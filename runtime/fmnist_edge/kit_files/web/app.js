@@ -9,8 +9,8 @@ const at = (id) => document.getElementById(id);
 const json = async (path) => (await fetch(path)).json();
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
-const [labels, facts] = await Promise.all([json("labels.json"), json("model.json")]);
-const models = { classifier: facts.classifier.file, photo: facts.photo.file };
+const [labels, description] = await Promise.all([json("labels.json"), json("model.json")]);
+const models = { classifier: description.classifier.file, photo: description.photo.file };
 const classifier = new Classifier(models, (received) => {
   at("detail").textContent = `${(received / 1e6).toFixed(1)} MB of the models and their runtime are here`;
 });
@@ -66,7 +66,7 @@ async function takePicture(picture) {
   paint(at("picture"), picture);
   say("Looking …", "");
   try {
-    const answer = await classifier.classify(reduce(picture, facts.host.long_side[0]));
+    const answer = await classifier.classify(reduce(picture, description.host.long_side[0]));
     if (mine !== newest) return;
     showBars(answer);
     showMap(answer);
@@ -82,7 +82,7 @@ function named({ kind, probabilities }, more = "") {
   const confidence = Math.max(...probabilities);
   const best = labels[probabilities.indexOf(confidence)];
   const line = percent(confidence) + more;
-  return confidence < (facts[kind].unsure_below ?? 0) ? ["unsure", `Best guess: ${best}, ${line}`, "unsure"] : [best, line, "sure"];
+  return confidence < (description[kind].unsure_below ?? 0) ? ["unsure", `Best guess: ${best}, ${line}`, "unsure"] : [best, line, "sure"];
 }
 
 function showBars({ probabilities }) {
@@ -157,7 +157,7 @@ async function watch(mine) {
   let mean;
   const times = [];
   for (let picture; (picture = await camera.frame()); ) {
-    const answer = await classifier.classify(reduce(picture, facts.host.long_side[0]));
+    const answer = await classifier.classify(reduce(picture, description.host.long_side[0]));
     if (mine !== newest) return;
     mean = answer.probabilities.map((p, n) => (p + (mean?.[n] ?? p)) / 2);
     times.push(performance.now());
@@ -242,7 +242,7 @@ async function keepForOffline() {
   at("offline").textContent = "Kept on this device: works without a network from now on.";
 }
 
-at("model").textContent = `${facts.photo.name} ${facts.photo.version}`;
+at("model").textContent = `${description.photo.name} ${description.photo.version}`;
 if (!Camera.isAvailable && matchMedia("(pointer: coarse)").matches) at("camera").textContent = "Take a photo";
 clear();
 say("Getting ready …", "");

@@ -35,12 +35,12 @@ function surface(width, height) {
  * Each step halves it: there, every browser's bilinear filter averages whole blocks of 2 x 2 pixels.
  */
 export function reduce({ source, width, height }, least) {
-  const ground = isOfDataset({ width, height }) ? "#000" : "#fff";
+  const background = isOfDataset({ width, height }) ? "#000" : "#fff";
   let context;
   do {
     if (Math.max(width, height) >= 2 * least) [width, height] = [width, height].map((side) => Math.max(1, Math.round(side / 2)));
     context = surface(width, height);
-    context.fillStyle = ground;
+    context.fillStyle = background;
     context.fillRect(0, 0, width, height);
     context.drawImage(source, 0, 0, width, height);
     source = context.canvas;
