@@ -88,7 +88,7 @@ def curves_plot(record: dict[str, Any]) -> Plot:
     def draw(figure: Figure) -> None:
         title = f"{record['model']}, recipe {record['recipe']}, seed {record['seed']}"
         accuracies = ", ".join(f"{split} {100 * value:.2f} %" for split, value in record["accuracy"].items())
-        figure.suptitle(f"{title}\naccuracy of the saved network, without augmentation: {accuracies}")
+        figure.suptitle(f"{title}\naccuracy of the saved network: {accuracies}")
         left, right = figure.subplots(1, 2)
         _draw_curves(left, record["history"], "loss", "cross-entropy (nats)", 1)
         _draw_curves(right, record["history"], "accuracy", "correct images (%)", 100)
@@ -97,7 +97,7 @@ def curves_plot(record: dict[str, Any]) -> Plot:
 
 
 def _draw_curves(axes: Any, history: dict[str, list[float]], metric: str, unit: str, scale: float) -> None:
-    training = ("training batches, with augmentation", metric, RIGHT, "-")
+    training = ("training batches, during training", metric, RIGHT, "-")
     for name, key, colour, line in (training, ("validation", f"val_{metric}", ACCENT, "--")):
         if key in history:
             marker = "o" if len(history[key]) <= 20 else ""

@@ -228,9 +228,9 @@ def test_curves_are_the_history_in_their_units_and_the_title_tells_them_from_the
     assert list(accuracy.get_ydata()) == pytest.approx([70, 80])
     assert list(val_accuracy.get_ydata()) == pytest.approx([75, 78])
     assert accuracy.get_linestyle() != val_accuracy.get_linestyle()
-    assert "accuracy of the saved network, without augmentation: train 91.00 %" in figure.get_suptitle()
+    assert "accuracy of the saved network: train 91.00 %" in figure.get_suptitle()
     assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()] == [
-        "training batches, with augmentation",
+        "training batches, during training",
         "validation",
     ]
 
