@@ -98,12 +98,10 @@ class Conversion:
     """What a conversion measured, and the files it is ready to write."""
 
     rows: list[Row]
-    broken: list[str]
-    """The limits of the parity gate that do not hold."""
+    broken: list[str]  # the limits of the parity gate that do not hold
     files: dict[str, bytes]
     """File name to content, the int8 model last; no int8 model, and nothing of it, where a limit is broken."""
-    notes: list[str] = field(default_factory=list)
-    """What a person should know: warnings, tensors left in float."""
+    notes: list[str] = field(default_factory=list)  # what a person should know: warnings, tensors left in float
 
     def write(self, folder: Path) -> list[Path]:
         """Write every file into `folder`, each in one step. Raises OutputError."""

@@ -79,14 +79,7 @@ def _needs_extra(command: str) -> Iterator[None]:
 @click.option("--allow-worse", is_flag=True, help="Write the int8 file too, even if the parity gate does not hold.")
 @overwrite_option
 @common_options
-def convert(
-    source: Path,
-    output: Path,
-    name: str | None,
-    allow_worse: bool,
-    overwrite: bool,
-    **options: Any,
-) -> None:
+def convert(source: Path, output: Path, name: str | None, allow_worse: bool, overwrite: bool, **options: Any) -> None:
     """Convert a network to ONNX files that answer as it does.
 
     MODEL is a .keras or .h5 file of Keras 2 or 3, compiled or not, a SavedModel folder, or a float .onnx file as

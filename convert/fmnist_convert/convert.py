@@ -196,8 +196,7 @@ class _Measuring:
     """The test images and the original's answers to them."""
 
     test: Split
-    reference: NDArray[np.float32]
-    """float32 [10000, 10]"""
+    reference: NDArray[np.float32]  # float32 [10000, 10]
 
     def measure(
         self, model: onnx.ModelProto, progress: Progress, step: str, *, optimized: bool = True
@@ -220,10 +219,8 @@ def _unoptimized(path: Path) -> Any:
 @dataclass(frozen=True)
 class _Int8:
     model: onnx.ModelProto
-    quantization: dict[str, Any]
-    """How it was made, for the metadata."""
-    tolerance: float
-    """What a probability may differ by on another device."""
+    quantization: dict[str, Any]  # how it was made, for the metadata
+    tolerance: float  # what a probability may differ by on another device
     notes: list[str] = field(default_factory=list)
 
 

@@ -133,7 +133,7 @@ def _validation(paths: Sequence[Path], fp32: onnx.ModelProto, int8: onnx.ModelPr
 
 
 def _for_few(limits: Limits, pictures: int) -> Limits:
-    """Return the limits for so many pictures: two more or less that are right are no finding."""
+    """Return the limits for so many pictures: a difference of two right answers proves nothing."""
     return replace(limits, max_drop=max(limits.max_drop, 2 / pictures))
 
 
@@ -166,7 +166,7 @@ def _answers(content: bytes) -> PhotoAnswer:
 
 OPSET: Final = 18  # the first whose Resize has a filter against aliasing and axes; onnxruntime 1.14 has it
 IR_VERSION: Final = 8
-# The dense layer stays in float: its 1,290 numbers decide the answer, and the maps need them anyway.
+# The dense layer stays in float: its 1,290 numbers decide the answer, and the maps need them.
 QUANTIZED: Final = ("Conv", "MaxPool", "AveragePool", "Relu", "Clip", "Pad", "Concat", "Reshape", "Transpose")
 PIXELS: Final = "pixels"  # uint8 [batch, side, side, 3]: the photo as the network sees it
 
@@ -225,12 +225,9 @@ seen (float[1, POSITIONS, 10] maps, float[1, 10] probabilities, int64[2] before,
 class PhotoNetwork:
     """A Keras CNN in its two parts."""
 
-    features: Any
-    """Keras model: uint8 or float32 [batch, side, side, 3] to float32 [batch, rows, columns, channels]"""
-    kernel: NDArray[np.float32]
-    """Of the dense layer: float32 [channels, 10]"""
-    bias: NDArray[np.float32]
-    """float32 [10]"""
+    features: Any  # Keras model: uint8 or float32 [batch, side, side, 3] to float32 [batch, rows, columns, channels]
+    kernel: NDArray[np.float32]  # of the dense layer: float32 [channels, 10]
+    bias: NDArray[np.float32]  # float32 [10]
 
     @property
     def side(self) -> int:
@@ -239,9 +236,9 @@ class PhotoNetwork:
 
 
 def read_photo_network(model: Any) -> PhotoNetwork:
-    """Take a Keras model apart behind its feature map.
+    """Split a Keras model after its feature map.
 
-    Raises ModelError if it does not map RGB squares to ten probabilities, by global average pooling and one dense layer
+    Raises ModelError unless it maps RGB squares to ten probabilities, by global average pooling and one dense layer
     with softmax.
     """
     from fmnist_convert.backend import keras
@@ -334,10 +331,10 @@ def photo_graph(core: onnx.ModelProto, network: PhotoNetwork) -> onnx.ModelProto
 
 
 def map_shift(features: Any) -> int:
-    """Return how many pixels lower and further right a cell of the feature map looks than where it lies in the map.
+    """Return by how many pixels a cell of the feature map sees lower and further right than its place in the map.
 
-    A convolution with stride 2 and padding "same" pads an even side at its end alone, so that each moves what a cell
-    sees by half of a step; 0 where the padding is symmetric.
+    A convolution with stride 2 and padding "same" pads an even side only at its end, and so moves what a cell sees by
+    half a step; 0 where the padding is symmetric.
     """
     side, step, centre = int(features.input_shape[1]), 1, 0.0
     for layer in features.layers:

@@ -1,20 +1,19 @@
-"""Dense chains: reading the float numbers of a perceptron of any width and depth out of its fp32 graph.
+"""Dense chains: reading the float numbers of a perceptron of any width and depth from its fp32 graph.
 
-Between two ReLU layers only affine operations may stand: dense layers, their biases, batch normalization, scalings of
+Only affine operations may stand between two ReLU layers: dense layers, their biases, batch normalization, scalings of
 the input or of the logits. They are folded into one kernel and one bias a layer. A graph with any other operation is
-no dense chain, and is quantized the general way.
+no dense chain, and onnxruntime's quantizer takes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from fmnist_edge.model_info import IMAGE_SIDE, LABELS
 
@@ -22,17 +21,15 @@ Float64 = NDArray[np.float64]
 
 PIXELS: Final = IMAGE_SIDE * IMAGE_SIDE
 LEVELS: Final = 255  # grey levels of a pixel: the first layer's inputs are levels / 255
-FACTOR_255: Final = float(np.float32(1 / 255))  # what "divide by 255" becomes in float32
+FACTOR_255: Final = float(np.float32(1 / 255))  # what "divide by 255" becomes in float32; 1/255 is what is meant
 
 
 @dataclass(frozen=True)
 class Dense:
     """One layer: x @ kernel + bias."""
 
-    kernel: Float64
-    """float64 [inputs, outputs]"""
-    bias: Float64
-    """float64 [outputs]"""
+    kernel: Float64  # float64 [inputs, outputs]
+    bias: Float64  # float64 [outputs]
 
 
 @dataclass(frozen=True)
@@ -75,24 +72,14 @@ def read_dense_chain(model: onnx.ModelProto) -> DenseChain | None:
     value = model.graph.input[0].name
     layers: list[Dense] = []
     for node in model.graph.node:
-        if node.op_type == "Constant":
-            constants[node.output[0]] = numpy_helper.to_array(helper.get_attribute_value(node.attribute[0]))
-            continue
         if value not in node.input or len(node.output) != 1:
             return None
         if node.op_type == "Softmax":
             return _finished(layers, state) if _ends(model, node) else None
-        if node.op_type == "Relu":
-            if state.kernel is None:
-                return None
-            layers.append(state.layer())
-            state = _State((len(layers[-1].bias),), np.float64(1), np.float64(0))
-        else:
-            following = _follow(state, node, value, constants)
-            if following is None:
-                return None
-            state = following
-        value = node.output[0]
+        following = _behind_relu(state, layers) if node.op_type == "Relu" else _follow(state, node, value, constants)
+        if following is None:
+            return None
+        state, value = following, node.output[0]
     return None
 
 
@@ -100,14 +87,10 @@ def read_dense_chain(model: onnx.ModelProto) -> DenseChain | None:
 class _State:
     """An affine function of the layer's inputs x: factor * x + offset, or x @ kernel + offset behind a dense layer."""
 
-    shape: tuple[int, ...]
-    """Of the tensor, without the batch."""
-    factor: Any
-    """float64, a number or of the shape of the tensor; unused where there is a kernel."""
-    offset: Any
-    """The same; float64 [outputs] where there is a kernel."""
-    kernel: Float64 | None = None
-    """float64 [inputs, outputs]"""
+    shape: tuple[int, ...]  # of the tensor, without the batch
+    factor: Any  # float64, a number or of the shape of the tensor; unused where there is a kernel
+    offset: Any  # the same; float64 [outputs] where there is a kernel
+    kernel: Float64 | None = None  # float64 [inputs, outputs]
 
     def scaled(self, factor: Any) -> _State:
         if self.kernel is None:
@@ -129,29 +112,35 @@ class _State:
         return Dense(self.kernel, np.array(np.broadcast_to(self.offset, self.kernel.shape[1:])))
 
 
+def _behind_relu(state: _State, layers: list[Dense]) -> _State | None:
+    """Add the layer that a ReLU ends to `layers`; return the state behind it, or None if there was no dense layer."""
+    if state.kernel is None:
+        return None
+    layers.append(state.layer())
+    return _State((len(layers[-1].bias),), np.float64(1), np.float64(0))
+
+
 def _follow(state: _State, node: onnx.NodeProto, value: str, constants: dict[str, NDArray[Any]]) -> _State | None:
     """Return the state behind one affine operation, or None if it is none."""
     others = [constants.get(name) for name in node.input if name not in (value, "")]
     if any(other is None for other in others):
         return None
     match node.op_type:
-        case "Cast" | "Identity" | "Dropout":
-            return state if _keeps_numbers(node) else None
+        case "Identity" | "Dropout":
+            return state
+        case "Cast":
+            return state if attribute(node, "to", None) in (TensorProto.FLOAT, TensorProto.DOUBLE) else None
         case "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze":
             return _reshaped(state, node, others)
         case "Mul" | "Div" | "Add" | "Sub" if len(others) == 1:
             return _elementwise(state, node, value, _for_shape(others[0], state.shape))
-        case "MatMul" if len(others) == 1:
-            return _product(state, others[0]) if node.input[0] == value else None
-        case "Gemm" if others:
-            return _gemm(state, node, value, others)
-        case "BatchNormalization":
+        case "MatMul" if len(others) == 1 and node.input[0] == value:
+            return _product(state, others[0])
+        case "Gemm" if others and node.input[0] == value and not attribute(node, "transA", 0):
+            return _gemm(state, node, others)
+        case "BatchNormalization" if len(others) == 4 and not attribute(node, "training_mode", 0):
             return _normalized(state, node, others)
     return None
-
-
-def _keeps_numbers(node: onnx.NodeProto) -> bool:
-    return node.op_type != "Cast" or _attribute(node, "to", None) in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 
 
 def _reshaped(state: _State, node: onnx.NodeProto, others: list[Any]) -> _State | None:
@@ -160,7 +149,7 @@ def _reshaped(state: _State, node: onnx.NodeProto, others: list[Any]) -> _State 
     shape: tuple[int, ...] | None
     match node.op_type:
         case "Flatten":
-            shape = (size,) if _attribute(node, "axis", 1) == 1 else None
+            shape = (size,) if attribute(node, "axis", 1) == 1 else None
         case "Reshape":
             wanted = others[0].tolist()
             known = int(np.prod([side for side in wanted[1:] if side > 0]))
@@ -206,7 +195,7 @@ def _elementwise(state: _State, node: onnx.NodeProto, value: str, other: Float64
     first = node.input[0] == value
     match node.op_type:
         case "Mul":
-            return state.scaled(_exact_255th(other))
+            return state.scaled(np.where(other == FACTOR_255, 1 / LEVELS, other))
         case "Add":
             return state.moved(other)
         case "Sub":
@@ -215,22 +204,15 @@ def _elementwise(state: _State, node: onnx.NodeProto, value: str, other: Float64
             return state.scaled(1 / other) if first else None
 
 
-def _exact_255th(factor: Float64) -> Float64:
-    """Return a factor, 1/255 as it is meant where float32 had rounded it."""
-    return np.where(factor == FACTOR_255, 1 / LEVELS, factor)
-
-
 def _product(state: _State, kernel: Any) -> _State | None:
     if len(state.shape) != 1 or kernel.ndim != 2 or kernel.shape[0] != state.shape[0]:
         return None
     return state.multiplied(kernel.astype(np.float64))
 
 
-def _gemm(state: _State, node: onnx.NodeProto, value: str, others: list[Any]) -> _State | None:
-    if node.input[0] != value or _attribute(node, "transA", 0):
-        return None
-    kernel = others[0].T if _attribute(node, "transB", 0) else others[0]
-    alpha, beta = _attribute(node, "alpha", 1.0), _attribute(node, "beta", 1.0)
+def _gemm(state: _State, node: onnx.NodeProto, others: list[Any]) -> _State | None:
+    kernel = others[0].T if attribute(node, "transB", 0) else others[0]
+    alpha, beta = attribute(node, "alpha", 1.0), attribute(node, "beta", 1.0)
     result = _product(state, kernel if alpha == 1 else kernel.astype(np.float64) * alpha)
     if result is None or len(others) == 1:
         return result
@@ -239,29 +221,27 @@ def _gemm(state: _State, node: onnx.NodeProto, value: str, others: list[Any]) ->
 
 
 def _normalized(state: _State, node: onnx.NodeProto, others: list[Any]) -> _State | None:
-    if len(state.shape) != 1 or len(others) != 4 or _attribute(node, "training_mode", 0):
+    if len(state.shape) != 1:
         return None
     gamma, beta, mean, variance = (each.astype(np.float64) for each in others)
-    factor = gamma / np.sqrt(variance + _attribute(node, "epsilon", 1e-5))
+    factor = gamma / np.sqrt(variance + attribute(node, "epsilon", 1e-5))
     return state.scaled(factor).moved(beta - mean * factor)
 
 
 def _ends(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
     """Tell whether a Softmax is the graph's last operation, over the classes."""
     last = model.graph.node[-1].output[0] == node.output[0] == model.graph.output[0].name
-    return bool(last and _attribute(node, "axis", -1) in (-1, 1))
+    return bool(last and attribute(node, "axis", -1) in (-1, 1))
 
 
 def _finished(layers: list[Dense], state: _State) -> DenseChain | None:
     """Return the chain with its last layer, or None if its ends are not 784 pixels and ten classes."""
     if state.kernel is None or state.kernel.shape[1] != len(LABELS):
         return None
-    first, *others = [*layers, state.layer()]
-    if first.kernel.shape[0] != PIXELS:
-        return None
-    return DenseChain((first, *others))
+    layers.append(state.layer())
+    return DenseChain(tuple(layers)) if layers[0].kernel.shape[0] == PIXELS else None
 
 
-def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    found: Iterator[Any] = (helper.get_attribute_value(entry) for entry in node.attribute if entry.name == name)
-    return next(found, default)
+def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    """Return an attribute of a node, or `default` where it has none of that name."""
+    return next((helper.get_attribute_value(entry) for entry in node.attribute if entry.name == name), default)

@@ -1,4 +1,4 @@
-"""The original as fp32 ONNX that keeps the contract, checked against the original right away."""
+"""The original as fp32 ONNX: uint8 images in, probabilities out, checked against the original at once."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from fmnist_convert.dense_chain import attribute
 from fmnist_convert.float_onnx import (
     Run,
     Session,
@@ -40,22 +41,22 @@ _QUANTIZED: Final = frozenset(
 
 
 def export_fp32(original: Original) -> onnx.ModelProto:
-    """Return the fp32 ONNX form of a classifier: uint8 `image` in, float32 `probabilities` out.
+    """Return the fp32 ONNX form of a classifier whose input form is known: uint8 `image` to float32 `probabilities`.
 
-    Its input form must be known. Raises ModelError for what ONNX cannot express, and if the graph does not answer as
-    the original does.
+    Raises ModelError for what ONNX can't express, and if the graph doesn't answer as the original does.
     """
     if original.form is None:
         raise ValueError("the input form is not known: use with_measured_form first")
-    if original.graph is not None:
-        _refuse_quantized(original)
-        core = original.graph
-    else:
-        core = trace(original)
-    index = 0 if original.graph is None else original.output_index
-    model = with_contract(core, original.form, original.output, index)
+    core, index = original.graph, original.output_index
+    if core is None:
+        core, index = _trace(original), 0
+    elif quantized := {node.op_type for node in core.graph.node} & _QUANTIZED:
+        raise ModelError(
+            f"{original.path} is quantized already ({', '.join(sorted(quantized))}): convert the float model"
+        )
+    model = _with_contract(core, original.form, original.output, index)
     model = with_constant_shapes(model, lambda probe: [*_run(probe, original.path, 2), *_run(probe, original.path, 3)])
-    model = canonical(lowered(model, lambda candidate: _run(candidate, original.path)))
+    model = canonical(_lowered(model, lambda candidate: _run(candidate, original.path)))
     validate_content(
         model.SerializeToString(), original.path, "a loop, such as in some recurrent layers, can't run on every device"
     )
@@ -63,7 +64,7 @@ def export_fp32(original: Original) -> onnx.ModelProto:
     return model
 
 
-def trace(original: Original) -> onnx.ModelProto:
+def _trace(original: Original) -> onnx.ModelProto:
     """Return a Keras model or SavedModel as ONNX, with the input and output that it has itself.
 
     tf2onnx's `from_keras` fails on Sequential models of Keras 3, so the model is traced as a function.
@@ -88,7 +89,10 @@ def trace(original: Original) -> onnx.ModelProto:
             return exported
         except Exception as error:  # tf2onnx raises many types, onnx's checker among them
             failures.append(error)
-    raise ModelError(f"{original.path} can't be expressed in ONNX: {_cause(failures[-1])}") from failures[-1]
+    cause = next((line.strip() for line in str(failures[-1]).splitlines() if line.strip()), type(failures[-1]).__name__)
+    raise ModelError(
+        f"{original.path} can't be expressed in ONNX: {cause}; replace the layer that needs it"
+    ) from failures[-1]
 
 
 def _erfc(context: Any, node: Any, name: str, _args: Any) -> Any:
@@ -103,19 +107,8 @@ def _erfc(context: Any, node: Any, name: str, _args: Any) -> Any:
     return node
 
 
-def _cause(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0].strip() if lines else type(error).__name__
-
-
-def _refuse_quantized(original: Original) -> None:
-    found = {node.op_type for node in original.graph.graph.node} & _QUANTIZED
-    if found:
-        raise ModelError(f"{original.path} is quantized already ({', '.join(sorted(found))}): convert the float model")
-
-
 def _images() -> NDArray[np.uint8]:
-    """Return images that exercise a network: noise of every contrast, and blocks."""
+    """Return images that exercise a network, uint8 [200, 28, 28]: noise of every contrast, and blocks."""
     random = np.random.default_rng(1)
     blocks = random.integers(0, 256, (CHECKED_IMAGES, 7, 7)).repeat(4, axis=1).repeat(4, axis=2)
     noise = random.integers(0, 256, (CHECKED_IMAGES, IMAGE_SIDE, IMAGE_SIDE))
@@ -135,8 +128,8 @@ def _check(model: onnx.ModelProto, original: Original) -> None:
     difference = float(np.abs(found - original.predict(images)).max())
     if not difference <= MAX_DIFFERENCE:
         raise ModelError(
-            f"the ONNX form of {original.path} does not answer as the original does: a probability differs by "
-            f"{difference:.2g}"
+            f"the ONNX form of {original.path} does not answer as the original does (a probability differs by "
+            f"{difference:.2g}): please report this network"
         )
 
 
@@ -145,7 +138,7 @@ _LATER_ATTRIBUTES: Final = {"allowzero": 0, "training_mode": 0, "noop_with_empty
 _REDUCTIONS: Final = ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare")
 
 
-def with_contract(model: onnx.ModelProto, form: InputForm, output: str, index: int) -> onnx.ModelProto:
+def _with_contract(model: onnx.ModelProto, form: InputForm, output: str, index: int) -> onnx.ModelProto:
     """Return a copy that takes uint8 `image` [batch, 28, 28] and gives float32 `probabilities` [batch, 10].
 
     `form` is how the graph takes its images, `output` what it gives ("probabilities", "logits", "scores"), and `index`
@@ -154,15 +147,15 @@ def with_contract(model: onnx.ModelProto, form: InputForm, output: str, index: i
     result = copy.deepcopy(model)
     graph = result.graph
     before = _Nodes(graph, "before")
-    given, made = graph.input[0].name, graph.output[index].name
-    nodes = [_with_inner_names(node) for node in graph.node]
+    for node in graph.node:
+        node.input[:], node.output[:] = map(_inner, node.input), map(_inner, node.output)
     for tensor in graph.initializer:
         tensor.name = _inner(tensor.name)
     rank = len(graph.output[index].type.tensor_type.shape.dim)
-    if any(node.op_type == "Squeeze" and not _has_axes(node) for node in nodes):
+    if any(node.op_type == "Squeeze" and attribute(node, "axes", node.input[1:]) == [] for node in graph.node):
         rank = 0  # it also drops a batch of one
-    given, made = _inner(given), _inner(made)
-    nodes = list(_without_constant_nodes(graph, nodes))
+    given, made = _inner(graph.input[0].name), _inner(graph.output[index].name)
+    nodes = list(_without_constant_nodes(graph))
     entry = _preprocessing(before, form)
     for node in nodes:
         node.input[:] = [entry if name == given else name for name in node.input]
@@ -235,15 +228,15 @@ def _probabilities(after: _Nodes, nodes: list[onnx.NodeProto], made: str, output
     elif output == "scores":
         total = after.add("ReduceSum", value, after.constant(np.array([1], np.int64)), keepdims=1)
         after.add("Div", value, total, gives=OUTPUT_NAME)
-    elif after.nodes or last is None or list(last.output).count(made) != 1 or _is_read(nodes, made):
+    elif after.nodes or last is None or list(last.output).count(made) != 1 or any(made in node.input for node in nodes):
         after.add("Identity", value, gives=OUTPUT_NAME)
     else:
         last.output[:] = [OUTPUT_NAME if name == made else name for name in last.output]
 
 
-def _without_constant_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+def _without_constant_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """Yield the nodes that compute; the tensors of Constant nodes become initializers."""
-    for node in nodes:
+    for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             tensor = graph.initializer.add()
             tensor.CopyFrom(node.attribute[0].t)
@@ -252,31 +245,13 @@ def _without_constant_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto])
             yield node
 
 
-def _has_axes(node: onnx.NodeProto) -> bool:
-    return len(node.input) > 1 or any(attribute.name == "axes" for attribute in node.attribute)
-
-
-def _is_read(nodes: list[onnx.NodeProto], name: str) -> bool:
-    return any(name in node.input for node in nodes)
-
-
 def _inner(name: str) -> str:
     """Return another name for a tensor that has one of the contract's."""
     return f"inner/{name}" if name in (INPUT_NAME, OUTPUT_NAME) else name
 
 
-def _with_inner_names(node: onnx.NodeProto) -> onnx.NodeProto:
-    result = copy.deepcopy(node)
-    result.input[:] = [_inner(name) for name in node.input]
-    result.output[:] = [_inner(name) for name in node.output]
-    return result
-
-
-def lowered(model: onnx.ModelProto, run: Run) -> onnx.ModelProto:
-    """Return a model of the lowest opset, from 13 on, in which it is valid and gives the same outputs.
-
-    `run` runs a model on some images.
-    """
+def _lowered(model: onnx.ModelProto, run: Run) -> onnx.ModelProto:
+    """Return a model of the lowest opset from 13 on in which it is valid and `run` gives the same outputs."""
     own = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
     if own < LOWEST_OPSET:
         return _with_opset(onnx.version_converter.convert_version(model, LOWEST_OPSET), LOWEST_OPSET)
@@ -299,7 +274,8 @@ def _with_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     use_default_domain(result, opset)
     constants = constants_of(result.graph)
     for node in result.graph.node:
-        known = onnx.defs.get_schema(node.op_type, opset, "").attributes if _exists(node.op_type, opset) else {}
+        exists = onnx.defs.has(node.op_type, opset, "")
+        known = onnx.defs.get_schema(node.op_type, opset, "").attributes if exists else {}
         kept = [a for a in node.attribute if a.name in known or _LATER_ATTRIBUTES.get(a.name) != a.i]
         if node.op_type == "Reshape" and node.input[1] in constants and 0 not in constants[node.input[1]]:
             kept = [a for a in kept if a.name != "allowzero"]
@@ -311,15 +287,11 @@ def _with_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     return without_dead_nodes(result)
 
 
-def _exists(operator: str, opset: int) -> bool:
-    return onnx.defs.has(operator, opset, "")
-
-
 def canonical(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the same graph with names, order of initializers and header that depend on the graph alone.
+    """Return the same graph with names, order and header that depend on what it computes alone.
 
-    tf2onnx numbers its names from a counter of the whole process; here a node is named by its operator and
-    its place among those, a tensor by the node that makes it, an initializer by the node that reads it.
+    tf2onnx numbers its names from a counter of the whole process; here a node is named by its operator and its place
+    among those, a tensor by the node that makes it, an initializer by the node that reads it.
     """
     result = copy.deepcopy(model)
     graph = result.graph

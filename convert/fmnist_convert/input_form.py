@@ -50,8 +50,7 @@ _LEAST_PROBABILITY: Final = 1e-7  # what a probability of 0 counts as in the log
 class InputForm:
     """How uint8 [n, 28, 28] becomes what a network takes: padded, scaled, and reshaped."""
 
-    name: str
-    """One of FORM_NAMES."""
+    name: str  # one of FORM_NAMES
     shape: tuple[int, ...]
     """Of one image as the network takes it: (28, 28), (28, 28, 1), (1, 28, 28), (784,), ..., with 1 or 3 channels."""
     dtype: str = "float32"
@@ -97,10 +96,8 @@ class FormScore:
     """How well a network does on training images in one form."""
 
     form: InputForm
-    accuracy: float
-    """0..1"""
-    log_loss: float
-    """Mean of -log(probability of the right class), in nats."""
+    accuracy: float  # 0..1
+    log_loss: float  # mean of -log(probability of the right class), in nats
 
     @property
     def is_common(self) -> bool:
@@ -109,11 +106,7 @@ class FormScore:
 
     def figures(self) -> dict[str, Any]:
         """Return what metadata say of the form."""
-        return {
-            "form": self.form.name,
-            "accuracy": round(self.accuracy, 4),
-            "log_loss": round(self.log_loss, 4),
-        }
+        return {"form": self.form.name, "accuracy": round(self.accuracy, 4), "log_loss": round(self.log_loss, 4)}
 
 
 @dataclass(frozen=True)
@@ -122,10 +115,8 @@ class InputFormReport:
 
     scores: list[FormScore]
     """All forms that were measured to the end: the chosen one, then the common ones, each by accuracy."""
-    images: int
-    """How many training images they were measured on."""
-    found: Literal["given", "measured"]
-    """Whether --input-form named it."""
+    images: int  # how many training images they were measured on
+    found: Literal["given", "measured"]  # whether --input-form named it
 
     @property
     def best(self) -> FormScore:

@@ -1,8 +1,8 @@
-"""The int8 form of a dense chain: plain integers, their arithmetic in numpy, and the same as an ONNX file.
+"""The int8 form of a dense chain: its integers, their arithmetic in numpy, and the same as an ONNX graph.
 
 image -> Flatten -> DequantizeLinear -> (Gemm -> Relu -> QuantizeLinear -> DequantizeLinear)... -> Gemm -> Softmax.
-onnxruntime fuses this to Flatten, QGemm, ..., QGemm, Softmax. The image itself is the quantized input, so the graph
-begins without any rounding. Default-domain operators only.
+onnxruntime fuses this to Flatten, QGemm, ..., QGemm, Softmax. The image is its own quantized input, so nothing is
+rounded at the start. Default-domain operators only.
 """
 
 from __future__ import annotations
@@ -30,22 +30,17 @@ ACTIVATION_LIMIT: Final = 255
 class IntegerKernel:
     """An int8 kernel with one scale for each output channel: kernel = values * scales."""
 
-    values: NDArray[np.int8]
-    """int8 [inputs, outputs], within the bounds above."""
-    scales: NDArray[np.float32]
-    """float32 [outputs], positive, 16 significant bits."""
+    values: NDArray[np.int8]  # int8 [inputs, outputs], within the bounds above
+    scales: NDArray[np.float32]  # float32 [outputs], positive, 16 significant bits
 
 
 @dataclass(frozen=True)
 class IntegerLayer:
     """One layer in integers."""
 
-    kernel: IntegerKernel
-    """int8 [inputs, outputs] with a scale for each output."""
-    bias: NDArray[np.int32]
-    """int32 [outputs], in steps of input_scale * kernel.scales."""
-    input_scale: np.float32
-    """One step of the layer's uint8 inputs; their zero point is 0."""
+    kernel: IntegerKernel  # int8 [inputs, outputs] with a scale for each output
+    bias: NDArray[np.int32]  # int32 [outputs], in steps of input_scale * kernel.scales
+    input_scale: np.float32  # one step of the layer's uint8 inputs; their zero point is 0
 
     @property
     def steps(self) -> NDArray[np.float32]:
@@ -131,10 +126,7 @@ def build_onnx(network: IntegerMlp) -> onnx.ModelProto:
     probabilities = helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, [BATCH_DIMENSION, len(LABELS)])
     graph = helper.make_graph(nodes, "classifier", [image], [probabilities], _initializers(network, names))
     model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="fmnist-edge",
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="fmnist-edge"
     )
     onnx.checker.check_model(model, full_check=True)
     return model
@@ -171,11 +163,7 @@ def _activation(layer: str) -> list[onnx.NodeProto]:
 def _dequantize(source: str, scale: str, zero: str, axis: int | None = None) -> onnx.NodeProto:
     attributes = {} if axis is None else {"axis": axis}
     return helper.make_node(
-        "DequantizeLinear",
-        [source, scale, zero],
-        [f"{source}_dequantized"],
-        name=f"{source}_dequantize",
-        **attributes,
+        "DequantizeLinear", [source, scale, zero], [f"{source}_dequantized"], name=f"{source}_dequantize", **attributes
     )
 
 

@@ -1,10 +1,10 @@
-"""The description of a network inside a .keras or .h5 file, checked and brought to the form of the installed Keras.
+"""The description of a network inside a .keras or .h5 file, validated and rewritten for the installed Keras.
 
 Keras's own reading of a description can name any function of Keras and, in several versions, of any module
-(CVE-2025-1550, CVE-2025-8747, CVE-2025-9906), and it stops at keys that a later version dropped. So the description is
-written anew here: only layers and mathematical operations of Keras come through, each with the keys that the installed
-version knows. What training alone needs (initializers, regularizers, constraints, compile settings) is left out, and so
-are random augmentation layers, which change nothing at inference.
+(CVE-2025-1550, CVE-2025-8747, CVE-2025-9906), and it fails on keys that a later version dropped. So the description is
+rewritten here: only Keras's layers and mathematical operations come through, each with the keys that the installed
+version knows. What only training needs (initializers, regularizers, constraints, compile settings, random augmentation)
+is left out.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ _OBSOLETE_KEYS: Final = frozenset(
     | {"renorm_clipping", "renorm_momentum", "virtual_batch_size", "adjustment", "_jit_compile", "seed", "trainable"}
 )
 _EMPTY: Final[tuple[Any, ...]] = (None, False, "", [], {}, ())
+_VALUES: Final = ("__tuple__", "__numpy__", "__tensor__")  # under which Keras stores plain values
 _FLOATS: Final = frozenset({"mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"})
 # Names under which TensorFlow's own functions are stored.
 _ACTIVATIONS: Final = {
@@ -64,35 +65,32 @@ class Modernized:
     """A description that the installed Keras can build, and what was changed."""
 
     config: Config
-    notes: list[str] = field(default_factory=list)
-    """Sentences for people, each once."""
+    notes: list[str] = field(default_factory=list)  # sentences for people, each once
 
 
 def modernize(config: Any, keras_version: str) -> Modernized:
     """Return the network's description in the form of the installed Keras.
 
     `config` is the parsed config.json of a .keras file or the `model_config` of an .h5 file; `keras_version` is the
-    version that wrote it, for messages. Raises ModelError for what is no network of Keras's layers; its text follows
-    the file's name and a colon.
+    version that wrote it, for messages. Raises ModelError, without the file's name, unless it is a network of Keras's
+    own layers.
     """
     if isinstance(config, dict) and isinstance(config.get("config"), list):  # Keras 1 and early 2: a bare list
         config = {**config, "config": {"name": "sequential", "layers": config["config"]}}
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
-        raise ModelError("it describes no network")
+        raise ModelError("it describes no network; save it with `model.save('model.keras')`")
     result = Modernized({})
     result.config = _Modernizer(result.notes, keras_version).model(config)
     return result
 
 
 class _Modernizer:
-    """One pass over a description."""
-
     def __init__(self, notes: list[str], keras_version: str) -> None:
         self._notes, self._version = notes, keras_version
         self._takes_floats = True
 
     def model(self, node: Config) -> Config:
-        """Rewrite a Sequential or Functional model, which may also be a layer of another one."""
+        """Rewrite a Sequential or Functional model, which may itself be a layer."""
         name, inner = str(node.get("class_name")).rpartition(">")[2], node["config"]
         if name not in _MODELS or not isinstance(inner.get("layers"), list):
             raise ModelError(
@@ -123,9 +121,9 @@ class _Modernizer:
         return result
 
     def layer(self, node: Any) -> Config:
-        """Rewrite one layer with all that is inside it."""
+        """Rewrite one layer with everything inside it."""
         if not isinstance(node, dict) or not isinstance(node.get("config"), dict):
-            raise ModelError("one of its layers has no description")
+            raise ModelError("one of its layers has no description; save it again")
         name = self._class_of(node)
         if name in _MODELS:
             result = self.model(node)
@@ -137,29 +135,26 @@ class _Modernizer:
                 self._say("augmentation layers are left out: they change nothing at inference")
             result = self._identity(node["config"].get("name"))
         elif _is_operation(node, name):
-            result = self._operation(node, name)
+            module = _module_of_operation(name)
+            if module is None:
+                raise ModelError(self._foreign(node))
+            result = _made(module, name, _plain(node["config"]))
         else:
             result = self._known_layer(node, name)
         layer_name = node.get("name") or node["config"].get("name")
         extra: Config = {} if layer_name is None else {"name": layer_name}
         if "inbound_nodes" in node:
-            extra["inbound_nodes"] = _inbound(node["inbound_nodes"])
+            extra["inbound_nodes"] = _plain(node["inbound_nodes"], ("__keras_tensor__", *_VALUES))
         return {**result, **extra}
 
     def _identity(self, name: str | None) -> Config:
-        """Return what an augmentation layer does at inference: it makes floats of integers, and nothing else."""
+        """Return what an augmentation layer does at inference: it only turns integers into floats."""
         if self._takes_floats:
             return _made("keras.layers", "Identity", {"name": name})
         return _made("keras.layers", "Rescaling", {"name": name, "scale": 1.0, "offset": 0.0})
 
-    def _operation(self, node: Config, name: str) -> Config:
-        module = _module_of_operation(name)
-        if module is None:
-            raise ModelError(self._foreign(node))
-        return _made(module, name, _plain(node["config"]))
-
     def _known_layer(self, node: Config, name: str) -> Config:
-        known = _layer_class(name)
+        known = getattr(keras.layers, name)
         config: Config = {}
         for key, value in node["config"].items():
             key = _RENAMED_KEYS.get((name, key), key)
@@ -168,8 +163,12 @@ class _Modernizer:
             if key in _accepted_keys(known):
                 config[key] = self._value(name, key, value)
             elif key == "time_major" and value:
-                raise ModelError(f"its layer {_title(node)} has time_major=True, which Keras 3 dropped")
-            elif key not in _OBSOLETE_KEYS and "input_shape" not in key and not _is_empty(key, value):
+                raise ModelError(
+                    f"its layer {_title(node)} has time_major=True, which Keras 3 dropped: set it to False"
+                )
+            elif key in _OBSOLETE_KEYS or "input_shape" in key or value in _EMPTY or (key, value) == ("groups", 1):
+                continue
+            else:
                 raise ModelError(
                     f"its layer {_title(node)} has {key}={value!r}, which the installed Keras {keras.__version__} does "
                     f"not know (the file is of Keras {self._version}); {self._advice()}"
@@ -229,9 +228,7 @@ class _Modernizer:
             raise ModelError(self._foreign(node))
         plain = _RENAMED_CLASSES.get(plain, plain)
         if plain in _REFUSED:
-            raise ModelError(
-                f"its layer {_title(node)} runs code or reads files of its own; rebuild the model without it"
-            )
+            raise ModelError(f"its layer {_title(node)} runs code or reads files; rebuild the model without it")
         known = plain in _layer_names() | _TRAINING_LAYERS | set(_MODELS) or _is_augmentation(plain)
         if not known and not _is_operation(node, plain):
             raise ModelError(self._foreign(node))
@@ -240,15 +237,13 @@ class _Modernizer:
     def _foreign(self, node: Config) -> str:
         where = f" of {node['module']!r}" if node.get("module") else ""
         return (
-            f"it names {node.get('class_name')!r}{where}, which is no layer of the installed Keras "
+            f"it names {node.get('class_name')!r}{where}, which is not a layer of the installed Keras "
             f"{keras.__version__} (the file is of Keras {self._version}); {self._advice()}"
         )
 
     def _advice(self) -> str:
-        return (
-            "load it where that is known, write a SavedModel (`model.export('folder')`, in Keras 2 "
-            "`model.save('folder')`), and convert that folder"
-        )
+        how = "`model.export('folder')`, in Keras 2 `model.save('folder')`"
+        return f"load it where that is known, write a SavedModel ({how}), and convert that folder"
 
     def _say(self, note: str) -> None:
         if note not in self._notes:
@@ -268,7 +263,7 @@ def _input_layer(config: Config) -> Config:
     if shape is None:
         raise ModelError("its input has no shape: call `model.build((None, 28, 28))` before saving")
     if config.get("sparse") or config.get("ragged"):
-        raise ModelError("its input is sparse or ragged: only plain images can be converted")
+        raise ModelError("its input is sparse or ragged: rebuild it with `keras.Input((28, 28))`")
     dtype = config.get("dtype") or "float32"
     name = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else str(dtype)
     new = {"batch_shape": _shape(shape), "dtype": "float32" if name in _FLOATS else name, "name": config.get("name")}
@@ -290,12 +285,12 @@ def _shape(shape: Any) -> list[int | None]:
 
     flatten(shape)
     if not flat or not all(side is None or isinstance(side, int) for side in flat):
-        raise ModelError(f"its input shape {shape!r} cannot be read")
+        raise ModelError(f"its input shape {shape!r} can't be read: rebuild it with `keras.Input((28, 28))`")
     return [None, *flat[1:]]
 
 
 def _single(ends: Any) -> Any:
-    """Return the only input or output of a model without the list around it, which Keras 2 wrote."""
+    """Return a model's only input or output without the list that Keras 2 put around it."""
     return ends[0] if isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list) else ends
 
 
@@ -322,27 +317,18 @@ def _without_own_nodes(value: Any, own: Collection[str]) -> Any:
     return [_without_own_nodes(part, own) for part in value]
 
 
-def _inbound(value: Any) -> Any:
-    """Check the connections of a layer: tensors and plain values only."""
-    return _plain(value, allowed=("__keras_tensor__", "__tuple__", "__numpy__", "__tensor__"))
-
-
-def _plain(value: Any, allowed: tuple[str, ...] = ("__tuple__", "__numpy__", "__tensor__")) -> Any:
+def _plain(value: Any, allowed: tuple[str, ...] = _VALUES) -> Any:
     """Return a value that names no object. Raises ModelError."""
     if isinstance(value, dict):
         if value.get("class_name") == "DTypePolicy":
             return str((value.get("config") or {}).get("name"))
         if "class_name" in value and value["class_name"] not in allowed:
-            raise ModelError(f"it names {value['class_name']!r} of {value.get('module')!r} where a value should be")
+            named = f"{value['class_name']!r} of {value.get('module')!r}"
+            raise ModelError(f"it names {named} where a value should be; rebuild the model without it")
         return {key: _plain(part, allowed) for key, part in value.items()}
     if isinstance(value, list):
         return [_plain(part, allowed) for part in value]
     return value
-
-
-def _is_empty(key: str, value: Any) -> bool:
-    """Tell whether leaving a key out changes nothing."""
-    return value in _EMPTY or (key == "groups" and value == 1)
 
 
 def _title(node: Config) -> str:
@@ -374,11 +360,6 @@ def _is_augmentation(name: str) -> bool:
 def _layer_names() -> frozenset[str]:
     found = {name for name, value in vars(keras.layers).items() if inspect.isclass(value)}
     return frozenset(name for name in found if issubclass(getattr(keras.layers, name), keras.Layer))
-
-
-def _layer_class(name: str) -> type:
-    known: type = getattr(keras.layers, name)
-    return known
 
 
 @cache

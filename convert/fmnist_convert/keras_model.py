@@ -33,14 +33,16 @@ _OLD_LAYERS: Final = "_layer_checkpoint_dependencies"
 def build_network(path: Path, file: KerasFile) -> tuple[Any, list[str]]:
     """Return the Keras model of a validated file with its weights, and notes on what was changed.
 
-    Raises ModelError: no network of Keras's layers, never built, larger than its weights, or not to be built.
+    Raises ModelError if it is not a network of Keras's layers, was never built, or needs more weights than it has.
     """
     try:
         modern = modernize(file.config, file.version)
     except ModelError as error:
         raise ModelError(f"{path} can't be converted: {error}") from error
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not a Keras model: its description cannot be read ({error})") from error
+        raise ModelError(
+            f"{path} is not a Keras model: its description can't be read ({error}); save or download it again"
+        ) from error
     if not any(_input_layers(modern.config)) and "build_input_shape" not in modern.config["config"]:
         raise ModelError(
             f"{path} has never been built: it has no input shape and no weights. Begin the network with "
@@ -54,15 +56,13 @@ def build_network(path: Path, file: KerasFile) -> tuple[Any, list[str]]:
     return model, modern.notes
 
 
-def largest_batch(model: Any) -> int:
-    """Return how many images fit into a batch of BATCH_VALUES, 1..LARGEST_BATCH."""
-    most = max((_values(one.shape) for one in _tensors(model)), default=1)
-    return max(1, min(LARGEST_BATCH, BATCH_VALUES // max(1, most)))
-
-
 def inference(model: Any, output: int) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
-    """Return a model in inference mode as a function from images in its own input form to one of its outputs."""
-    size = largest_batch(model)
+    """Return a model in inference mode as a function from images in its own input form to one of its outputs.
+
+    It runs in batches of 1 to LARGEST_BATCH images, so that the largest layer makes at most BATCH_VALUES numbers.
+    """
+    most = max((_values(one.shape) for one in _tensors(model)), default=1)
+    size = max(1, min(LARGEST_BATCH, BATCH_VALUES // max(1, most)))
 
     @tf.function(reduce_retracing=True)
     def forward(batch: Any) -> Any:
@@ -81,7 +81,7 @@ def _deserialized(config: Config) -> Any:
 
 
 def _check_size(path: Path, config: Config, stored: int) -> None:
-    """Build the network without allocating its weights: raise ModelError if it needs more of them than the file has."""
+    """Build the network without allocating weights; raise ModelError if it needs more of them than the file has."""
     with keras.StatelessScope(initialize_variables=False):
         model = _deserialized(config)
     needed = sum(prod(weight.shape) for weight in model.weights)
@@ -101,7 +101,7 @@ def too_large(values: int) -> str:
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    """Yield the symbolic outputs of all layers, also of the models inside."""
+    """Yield the symbolic outputs of all layers, including those of models inside."""
     for operation in getattr(model, "operations", getattr(model, "layers", [])):
         if hasattr(operation, "layers") and operation is not model:
             yield from _tensors(operation)
@@ -125,7 +125,7 @@ def _load_weights(model: Any, weights: bytes) -> None:
 
 
 def _fix_normalization(model: Any) -> None:
-    """Make mean and variance plain numbers: as tensors of their own, tf2onnx loses them."""
+    """Make mean and variance plain numbers: tf2onnx loses them where they are tensors."""
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Normalization):
             layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
@@ -134,11 +134,16 @@ def _fix_normalization(model: Any) -> None:
 def _renamed_weights(file: Any) -> bytes:
     """Return the weights of a .keras file of Keras 2.12 or 2.13 under the names that Keras 3 looks for.
 
-    Keras 2.13 kept layers under another name and counted those with weights twice (dense, dense_2, dense_4); on
-    Windows, Keras 2.12 took its path separator into the names.
+    Keras 2.13 named the group of layers otherwise and counted layers with weights twice (dense, dense_2, dense_4);
+    on Windows, Keras 2.12 put backslashes into the names.
     """
     arrays: dict[tuple[str, ...], Any] = {}
-    file.visititems(lambda name, part: arrays.update({_parts(name): part}) if isinstance(part, h5py.Dataset) else None)
+
+    def keep(name: str, part: Any) -> None:
+        if isinstance(part, h5py.Dataset):
+            arrays[tuple(name.replace("\\", "/").split("/"))] = part
+
+    file.visititems(keep)
     ranks = _ranks(arrays)
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as renamed:
@@ -146,10 +151,6 @@ def _renamed_weights(file: Any) -> bytes:
             if parts[0] not in ("optimizer", "metrics"):
                 renamed["/".join(ranks[parts[: at + 1]] for at in range(len(parts)))] = array[()]
     return buffer.getvalue()
-
-
-def _parts(name: str) -> tuple[str, ...]:
-    return tuple(name.replace("\\", "/").split("/"))
 
 
 def _ranks(arrays: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
@@ -178,7 +179,7 @@ def _input_layers(config: Config) -> Iterator[Config]:
 
 @contextlib.contextmanager
 def _quiet_keras() -> Iterator[None]:
-    """Keep Keras's warnings about older files away from people: what matters becomes an error or a note."""
+    """Silence Keras's warnings about older files: what matters becomes an error or a note."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -186,7 +187,7 @@ def _quiet_keras() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _explained(path: Path, file: KerasFile) -> Iterator[None]:
-    """Turn what Keras raises into one line: Keras raises many types, depending on where the file is damaged."""
+    """Turn what Keras raises, which can be of many types, into one line."""
     try:
         yield
     except ModelError:
@@ -194,12 +195,13 @@ def _explained(path: Path, file: KerasFile) -> Iterator[None]:
     except Exception as error:
         raise ModelError(
             f"{path} can't be loaded by Keras {keras.__version__}: {cause_of(error)} (the file is of Keras "
-            f"{file.version}). Load it where it was made, call `model.export('folder')`, and convert that folder"
+            f"{file.version}). Load it where it was made, write a SavedModel (`model.export('folder')`, in Keras 2 "
+            "`model.save('folder')`), and convert that folder"
         ) from error
 
 
 def cause_of(error: BaseException) -> str:
-    """Return the line of a Keras error that tells the cause: the one behind "Exception encountered"."""
+    """Return the line of a Keras error that states the cause: the one after "Exception encountered"."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     for line in lines:
         _, found, cause = line.partition("Exception encountered:")

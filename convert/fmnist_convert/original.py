@@ -12,14 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_convert.input_form import FORM_NAMES, InputForm, plausible_shapes
-from fmnist_convert.validation import (
-    KerasFile,
-    Kind,
-    model_kind,
-    model_sha256,
-    read_h5_file,
-    read_keras_archive,
-)
+from fmnist_convert.validation import KerasFile, Kind, model_kind, model_sha256, read_h5_file, read_keras_archive
 from fmnist_edge.errors import ModelError, UsageError
 from fmnist_edge.model_info import LABELS
 
@@ -38,27 +31,19 @@ class Original:
     kind: Kind
     sha256: str
     """Of the file, or of all files of a folder."""
-    record: dict[str, Any]
-    """What this project's training wrote into the file (recipe, seed, accuracies, ...), or {}."""
-    input_shape: tuple[int | None, ...] | None
-    """Of one image, as the file declares it; None where it declares nothing."""
+    record: dict[str, Any]  # what this project's training wrote into the file (recipe, seed, accuracies, ...), or {}
+    input_shape: tuple[int | None, ...] | None  # of one image, as the file declares it; None where it declares nothing
     dtype: str
     """Of the input: "float32", "uint8", ..."""
-    answer: Answer
-    """The network itself in inference mode: [n, *image] of `dtype` to float32 [n, 10]."""
+    answer: Answer  # the network itself in inference mode: [n, *image] of `dtype` to float32 [n, 10]
     output: OutputKind = "probabilities"
     """What it gives: probabilities; logits (also log probabilities); or scores, ten values in 0..1 of their own."""
-    model: Any = None
-    """The Keras model, or the TensorFlow function of a SavedModel; None for an .onnx file."""
-    output_index: int = 0
-    """Which of the model's outputs has the ten classes."""
-    graph: Any = None
-    """The onnx.ModelProto of an .onnx file with a free batch dimension; else None."""
+    model: Any = None  # the Keras model, or the TensorFlow function of a SavedModel; None for an .onnx file
+    output_index: int = 0  # which of the model's outputs has the ten classes
+    graph: Any = None  # the onnx.ModelProto of an .onnx file with a free batch dimension; else None
     form: InputForm | None = None
-    form_name: str | None = None
-    """The name that --input-form gave."""
-    notes: list[str] = field(default_factory=list)
-    """Sentences for people on what was changed while loading."""
+    form_name: str | None = None  # the name that --input-form gave
+    notes: list[str] = field(default_factory=list)  # sentences for people on what was changed while loading
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:

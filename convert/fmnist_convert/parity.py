@@ -34,14 +34,10 @@ Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 class Limits:
     """What a quantized model may lose against its original, on the same images."""
 
-    max_drop: float = 0.003
-    """In accuracy, 0..1: 0.003 is 0.3 points."""
-    min_agreement: float = 0.985
-    """Share of images with the same label, 0..1."""
-    max_mean_difference: float = 0.01
-    """Mean absolute difference of all probabilities, 0..1."""
-    max_calibration_loss: float = 0.01
-    """How much the expected calibration error may rise, 0..1."""
+    max_drop: float = 0.003  # in accuracy, 0..1: 0.003 is 0.3 points
+    min_agreement: float = 0.985  # share of images with the same label, 0..1
+    max_mean_difference: float = 0.01  # mean absolute difference of all probabilities, 0..1
+    max_calibration_loss: float = 0.01  # how much the expected calibration error may rise, 0..1
 
     def tightened(self, share: float) -> Limits:
         """Return limits of which only a share (0..1) may be used up."""
@@ -61,18 +57,12 @@ class Parity:
     """One model measured against another on the same images."""
 
     images: int
-    accuracy: float
-    """Of the model, 0..1."""
-    reference_accuracy: float
-    """Of the model that it is measured against, 0..1."""
-    different_labels: int
-    """Images whose best class differs; ties of the reference do not count."""
-    max_difference: float
-    """The largest absolute difference of any probability."""
-    mean_difference: float
-    """The mean absolute difference of all probabilities."""
-    calibration_error: float = 0.0
-    """Expected calibration error of the model, 0..1."""
+    accuracy: float  # of the model, 0..1
+    reference_accuracy: float  # of the model that it is measured against, 0..1
+    different_labels: int  # images whose best class differs; ties of the reference do not count
+    max_difference: float  # the largest absolute difference of any probability
+    mean_difference: float  # the mean absolute difference of all probabilities
+    calibration_error: float = 0.0  # expected calibration error of the model, 0..1
     reference_calibration_error: float = 0.0
 
     @property
@@ -170,12 +160,9 @@ class Row:
     """One line of the conversion's table."""
 
     title: str
-    size: int
-    """Bytes."""
-    parity: Parity | None
-    """Against the original; None for the original itself."""
-    accuracy: float
-    """0..1."""
+    size: int  # bytes
+    parity: Parity | None  # against the original; None for the original itself
+    accuracy: float  # 0..1
 
 
 def predict_split(

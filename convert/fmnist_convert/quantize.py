@@ -1,9 +1,9 @@
-"""The general way to int8: onnxruntime's static quantizer, with accuracy control.
+"""int8 for any network: onnxruntime's static quantizer, with accuracy control.
 
-uint8 activations in ranges from training images, int8 weights with a scale for each output channel. Weights keep to
--64..64 (`reduce_range`): x86 CPUs without VNNI add products in pairs in a saturating 16-bit integer, and whichever two
-weights meet there, 2 * 64 * 255 = 32,640 fits. Where the result misses its limits on validation images, the tensors
-that cost most are left in float, as few as it takes.
+uint8 activations in ranges from training images, int8 weights with a scale for each output channel. Weights stay within
+-64..64 (`reduce_range`): x86 CPUs without VNNI add products in pairs in a saturating 16-bit integer, and for any two
+weights 2 * 64 * 255 = 32,640 fits. Where the result misses its limits on validation images, the tensors that cost most
+stay in float, as few as it takes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import copy
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,7 @@ from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from fmnist_convert.dense_chain import attribute
 from fmnist_convert.float_onnx import remove_dead_nodes, use_default_domain
 from fmnist_convert.parity import Limits, Parity, broken_limits, measure_parity, predict_all
 from fmnist_convert.progress import SILENT, Progress
@@ -55,10 +56,8 @@ HALF_A_LEVEL: Final = 0.501  # as far as rounding moves a level anyway
 class Pictures:
     """Inputs of a network with what they show."""
 
-    inputs: NDArray[np.uint8]
-    """uint8 [n, ...], in the form of the network's input"""
-    labels: NDArray[Any]
-    """True classes, integers [n], or accepted ones, bool [n, 10]."""
+    inputs: NDArray[np.uint8]  # uint8 [n, ...], in the form of the network's input
+    labels: NDArray[Any]  # true classes, integers [n], or accepted ones, bool [n, 10]
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,7 @@ class StaticInt8:
     model: onnx.ModelProto
     kept_in_float: tuple[str, ...]
     """Names of the tensors that were left in float: "output of Conv_1", "weights of Gemm_2"."""
-    parity: Parity
-    """Against fp32, on the validation images."""
+    parity: Parity  # against fp32, on the validation images
 
 
 def quantize_statically(
@@ -83,8 +81,8 @@ def quantize_statically(
 ) -> StaticInt8:
     """Quantize a model with one uint8 input and probabilities float32 [n, 10] as its first output.
 
-    `calibration` are inputs like those of `validation`; both must come from training data. `operators` are computed on
-    integers, others stay in float. Raises GateError if the limits do not hold with any part of the network in int8.
+    `calibration` are inputs like those of `validation`; both must come from training data. Only `operators` are
+    computed on integers. Raises GateError if the limits hold with no part of the network in int8.
     """
     with tempfile.TemporaryDirectory() as folder:
         quantizer = _Quantizer(fp32, calibration, operators, Path(folder))
@@ -102,7 +100,7 @@ class _Candidate:
 
 
 def _least_kept_in_float(comparison: _Comparison, candidates: list[str], broken: list[str]) -> _Candidate:
-    """Return the first result that holds: tensors are left in float by how much that gains, and as few as it takes."""
+    """Return the first result that holds as tensors go back to float, those that cost most first."""
     costs = comparison.costs(candidates)
     kept: tuple[str, ...] = ()
     for name in sorted(candidates, key=lambda name: costs[name]):
@@ -117,7 +115,7 @@ def _least_kept_in_float(comparison: _Comparison, candidates: list[str], broken:
 
 
 def _without_needless(comparison: _Comparison, found: _Candidate) -> _Candidate:
-    """Return a result that holds with each tensor back in int8 whose stay in float turns out not to be needed."""
+    """Return a result that holds with every tensor back in int8 that need not be in float."""
     for name in found.result.kept_in_float[:-1]:
         fewer = comparison.measure(tuple(one for one in found.result.kept_in_float if one != name))
         found = found if fewer.broken else fewer
@@ -162,7 +160,7 @@ class _Comparison:
 
 
 class _Quantizer:
-    """onnxruntime's quantizer on one prepared network; tensors are taken back to float in its result."""
+    """onnxruntime's quantizer, run once on a prepared network; single tensors are then taken back to float."""
 
     def __init__(
         self, fp32: onnx.ModelProto, calibration: NDArray[np.uint8], operators: Sequence[str], folder: Path
@@ -213,7 +211,8 @@ class _Quantizer:
         known = {tensor.name for tensor in model.graph.initializer}
         for name in kept_in_float:
             for rounded, exact in self._ways[name].items():
-                _read_instead(model.graph, rounded, exact)
+                for node in model.graph.node:
+                    node.input[:] = [exact if one == rounded else one for one in node.input]
                 if exact in constants and exact not in known:
                     model.graph.initializer.append(constants[exact])
         _finish(model)
@@ -221,7 +220,7 @@ class _Quantizer:
 
 
 def _round_once(graph: onnx.GraphProto) -> None:
-    """Take out the rounding between an operator and its activation: onnxruntime computes both in one."""
+    """Remove the rounding between an operator and its activation: onnxruntime computes both in one step."""
     pairs = _rounded_tensors(graph)
     for node in graph.node:
         if node.op_type in ACTIVATIONS and node.input[0] in pairs:
@@ -263,18 +262,11 @@ def _rounded_tensors(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
     }
 
 
-def _read_instead(graph: onnx.GraphProto, old: str, new: str) -> None:
-    for node in graph.node:
-        for place, name in enumerate(node.input):
-            if name == old:
-                node.input[place] = new
-
-
 class _Reader(CalibrationDataReader):
     """Hands out calibration inputs in batches."""
 
     def __init__(self, name: str, inputs: NDArray[np.uint8]) -> None:
-        self._feeds: Iterator[dict[str, Any]] = ({name: batch} for batch in _batches(inputs))
+        self._feeds = ({name: inputs[start : start + BATCH]} for start in range(0, len(inputs), BATCH))
 
     def get_next(self) -> dict[str, Any] | None:
         """Return the next batch by input name, or None at the end."""
@@ -295,10 +287,6 @@ def run(
 def batch_difference(model: onnx.ModelProto, inputs: NDArray[np.uint8], together: NDArray[np.float32]) -> float:
     """Return the largest difference that running inputs alone makes to a probability, on the first few of them."""
     return float(np.abs(run(model, inputs[:SINGLES], batch=1) - together[:SINGLES]).max())
-
-
-def _batches(inputs: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    return (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
 
 
 def _prepared(fp32: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
@@ -332,12 +320,12 @@ def pool_globally(graph: onnx.GraphProto) -> None:
     makers = {node.output[0]: node for node in graph.node}
     for node in graph.node:
         before = makers.get(node.input[0]) if node.op_type == "ReduceMean" else None
-        if before is None or before.op_type != "Transpose" or _attribute(before, "perm") != [0, 2, 3, 1]:
+        if before is None or before.op_type != "Transpose" or attribute(before, "perm", None) != [0, 2, 3, 1]:
             continue
-        axes = _attribute(node, "axes")
+        axes = attribute(node, "axes", None)
         if axes is None and len(node.input) > 1 and node.input[1] in constants:
             axes = numpy_helper.to_array(constants[node.input[1]]).tolist()
-        if axes is None or sorted(axis % 4 for axis in axes) != [1, 2] or _attribute(node, "keepdims") == 1:
+        if axes is None or sorted(axis % 4 for axis in axes) != [1, 2] or attribute(node, "keepdims", None) == 1:
             continue
         pooled = f"{node.output[0]}_pooled"
         place = list(graph.node).index(node)
@@ -347,7 +335,7 @@ def pool_globally(graph: onnx.GraphProto) -> None:
 
 
 def _float_logits(graph: onnx.GraphProto) -> None:
-    """Take the rounding out of what leads to an output or a softmax: the logits above all."""
+    """Remove the rounding of what leads to an output or a softmax: above all the logits."""
     pairs, outputs = _rounded_tensors(graph), {value.name for value in graph.output}
     for node in graph.node:
         if node.op_type == "Softmax" or outputs & set(node.output):
@@ -355,9 +343,9 @@ def _float_logits(graph: onnx.GraphProto) -> None:
 
 
 def _feed_directly(graph: onnx.GraphProto) -> None:
-    """Let the uint8 input be its own quantized form where the network scales it by a factor and an offset.
+    """Let the uint8 input be its own quantized form where the network only scales and shifts it.
 
-    Levels 0..255 times a factor, quantized in the range of all levels, are the levels themselves; the zero point of an
+    Levels 0..255 times a factor, quantized over their whole range, are the levels themselves; the zero point of an
     offset is rounded, as in any quantization.
     """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -400,8 +388,3 @@ def _scaled(operator: str, number: float, factor: float, offset: float) -> tuple
             return factor, offset + number
         case _:
             return factor, offset - number
-
-
-def _attribute(node: onnx.NodeProto, name: str) -> Any:
-    found: Iterable[Any] = (helper.get_attribute_value(entry) for entry in node.attribute if entry.name == name)
-    return next(iter(found), None)

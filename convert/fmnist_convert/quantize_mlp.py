@@ -1,8 +1,8 @@
 """From a dense chain's floats to integers: equalize and pair hidden units, calibrate, round, refine.
 
-What is to be kept is the label. So an image counts the more, the smaller its logit margin is (best logit less second),
-and every choice is made by one rule: the least weighted squared error of that margin, on training images that the
-calibration itself has not seen.
+The label is what must stay. So an image counts the more, the smaller its logit margin (best logit less second), and
+every choice follows one rule: the least weighted squared error of that margin, on training images that the calibration
+itself has not seen.
 """
 
 from __future__ import annotations
@@ -15,13 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_convert.dense_chain import Dense, DenseChain, Float64
-from fmnist_convert.integer_mlp import (
-    ACTIVATION_LIMIT,
-    IMAGE_SCALE,
-    IntegerLayer,
-    IntegerMlp,
-    integer_bias,
-)
+from fmnist_convert.integer_mlp import ACTIVATION_LIMIT, IMAGE_SCALE, IntegerLayer, IntegerMlp, integer_bias
 from fmnist_convert.progress import SILENT, Progress
 from fmnist_convert.rounding import (
     PAIR_LIMIT,
@@ -36,19 +30,17 @@ from fmnist_convert.rounding import (
     smallest_scales,
 )
 
-# Images 0, 5, 10, ... of the training split calibrate; these and the three behind each refine, mirrored as well;
+# Images 0, 5, 10, ... of the training split calibrate; these and the three after each refine, mirrored as well;
 # 4, 9, 14, ... choose among the results.
 CALIBRATION: Final = np.arange(0, 55_000, 5)
 REFINEMENT: Final = np.concatenate([CALIBRATION + offset for offset in range(4)])
 CHOICE: Final = CALIBRATION + 4
-# How far units of different range are brought together before rounding: 0 not at all, 1 to one range.
-# ReLU lets a unit be scaled up and its outgoing weights down without changing the network
-# (Nagel et al. 2019, section 4.1).
+# How far the ranges of units are equalized before rounding: 0 not at all, 1 to one range. ReLU lets a unit be scaled
+# up and its outgoing weights down without changing the network (Nagel et al. 2019, section 4.1).
 EQUALIZATIONS: Final = (0.3, 0.4, 0.5, 0.6, 0.75)
-MOST_WEIGHTS: Final = 600_000  # of all trials together: a wide chain is tried with fewer exponents, the first ones
-# Share of the largest hidden activation that still fits into uint8; what lies above is clipped.
-COVERAGES: Final = (1.0, 0.9, 0.8)
-PAIRING_SWAPS: Final = 20_000  # tries of the search for pairs; it reaches its floor (no loss by the bound) in fewer
+MOST_WEIGHTS: Final = 600_000  # rounded in all tries together: a wide chain is tried with the first exponents only
+COVERAGES: Final = (1.0, 0.9, 0.8)  # share of the largest hidden activation that fits into uint8; the rest is clipped
+PAIRING_SWAPS: Final = 20_000  # tried in the search for pairs; fewer are enough for the bound to cost nothing
 RIDGE: Final = 1e-4  # of the mean diagonal; keeps the refit of a layer well conditioned
 
 
@@ -57,22 +49,17 @@ class Quantized:
     """Integers, and how they were chosen."""
 
     network: IntegerMlp
-    origin: DenseChain
-    """The float network, equalized, with its units in the order of the integers."""
-    equalization: float
-    """The exponent taken from EQUALIZATIONS."""
-    coverage: float
-    """The share taken from COVERAGES."""
-    refined: bool
-    """Whether the first kernel was refined: not where that raised the error."""
-    margin_error: float
-    """Weighted mean squared error of the logit margin, on the choice images."""
+    origin: DenseChain  # the float network, equalized, with its units in the order of the integers
+    equalization: float  # the exponent taken from EQUALIZATIONS
+    coverage: float  # the share taken from COVERAGES
+    refined: bool  # whether the first kernel was refined: not where that raised the error
+    margin_error: float  # weighted mean squared error of the logit margin, on the choice images
 
 
 def quantize_mlp(
     chain: DenseChain, images: NDArray[np.uint8], *, refined: bool = True, progress: Progress = SILENT
 ) -> Quantized:
-    """Quantize on the images of the training split, uint8 [55000, 28, 28], the constants above telling what for.
+    """Quantize on the images of the training split, uint8 [55000, 28, 28]; the constants above say which for what.
 
     Without `refined` the integers are those of the best rounding.
     """
@@ -105,11 +92,11 @@ def best_rounding(
     for exponent in exponents:
         origin = pair_units(equalize(chain, calibration, exponent)) if several else chain
         first = _rounded_layer(origin.layers[0], hessian, IMAGE_SCALE)
-        behind = _Behind(origin, origin.hidden(calibration), first, first.sums(pixels), weights)
+        later = _Later(origin, origin.hidden(calibration), first, first.sums(pixels), weights)
         choice_sums = first.sums(choice_pixels)
         for coverage in coverages:
             progress.count(len(results), len(exponents) * len(coverages))
-            integers = behind.finish(coverage)
+            integers = later.finish(coverage)
             error = margin_error(integers.logits_behind(choice_sums), target)
             results.append(Quantized(integers, origin, exponent, coverage, False, error))
     progress.count(len(results), len(results))
@@ -168,10 +155,10 @@ def equalize(chain: DenseChain, images: NDArray[np.uint8], exponent: float) -> D
 
 
 def pair_units(chain: DenseChain) -> DenseChain:
-    """Return the same function with its hidden units in an order in which the pair bound costs least.
+    """Return the same function with its hidden units in the order in which the pair bound costs least.
 
-    Which units stand beside each other is free, and the bound holds for neighbours: pairs are searched for in which
-    the next layer's weights do not add up.
+    The order of units is free, and the bound is on neighbours: pairs are sought in which the next layer's weights do
+    not add up.
     """
     layers = list(chain.layers)
     for place in range(len(layers) - 1):
@@ -183,7 +170,7 @@ def pair_units(chain: DenseChain) -> DenseChain:
 
 
 def _pairing(kernel: Float64) -> NDArray[np.intp]:
-    """Return an order of a kernel's inputs [inputs]: random swaps that lessen the sum of squared scales are kept."""
+    """Return an order of a kernel's inputs [inputs]: of random swaps, those that lower the sum of squared scales."""
     random = np.random.default_rng(0)
     order = np.arange(len(kernel))
     floor, tiny = smallest_scales(kernel, bounded=False), np.finfo(np.float32).tiny
@@ -221,26 +208,23 @@ def _highest_with(pairs: Float64, highest: Float64, places: NDArray[np.intp], re
 
 
 def _rounded_layer(layer: Dense, hessian: Hessian, input_scale: np.float32) -> IntegerLayer:
-    """Round a layer's kernel, and its bias as it is."""
+    """Round a layer's kernel and bias."""
     kernel = round_kernel(layer.kernel, hessian)
     return IntegerLayer(kernel, integer_bias(layer.bias, input_scale * kernel.scales), input_scale)
 
 
 @dataclass(frozen=True)
-class _Behind:
-    """Finishes the integers of a chain whose first layer is rounded: each layer is fitted to what comes before."""
+class _Later:
+    """Finishes the integers of a chain whose first layer is rounded: each layer is fitted to those before it."""
 
     origin: DenseChain
-    hidden: list[Float64]
-    """Activations of the float chain on the calibration images, float64 [n, units] a layer."""
+    hidden: list[Float64]  # activations of the float chain on the calibration images, float64 [n, units] a layer
     first: IntegerLayer
-    sums: NDArray[np.int32]
-    """Of the first layer on the calibration images."""
-    weights: Float64
-    """Of the images, float64 [n]"""
+    sums: NDArray[np.int32]  # of the first layer on the calibration images
+    weights: Float64  # of the images, float64 [n]
 
     def finish(self, coverage: float) -> IntegerMlp:
-        """Return all layers' integers, a share of each largest activation fitting into uint8."""
+        """Return all layers' integers; a share of each layer's largest activation fits into uint8."""
         layers, sums = [self.first], self.sums
         for layer, activations in zip(self.origin.layers[1:], self.hidden, strict=True):
             scale = np.float32(round_scale(activations.max() * coverage / ACTIVATION_LIMIT))
@@ -254,7 +238,7 @@ class _Behind:
 def _fitted_layer(
     layer: Dense, inputs: NDArray[np.uint8], scale: np.float32, target: Float64, weights: Float64
 ) -> IntegerLayer:
-    """Return the integers of a layer refitted to its quantized inputs, so that its sums stay float64 [n, outputs]."""
+    """Return the integers of a layer refitted to its quantized inputs, to give `target`, float64 [n, outputs]."""
     values = inputs * np.float64(scale)
     hessian = prepare_hessian(_weighted_gram(inputs, weights))
     kernel = round_kernel(_refitted(layer, values, target, weights), hessian)
@@ -264,7 +248,7 @@ def _fitted_layer(
 
 
 def _refitted(layer: Dense, values: Float64, target: Float64, weights: Float64) -> Float64:
-    """Return the kernel fitted to inputs [n, inputs] so that the sums [n, outputs] stay.
+    """Return the kernel fitted to inputs [n, inputs] so that their sums stay at `target`, [n, outputs].
 
     Ridge regression of the remaining error with image weights [n], by the normal equations.
     """

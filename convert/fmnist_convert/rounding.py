@@ -1,9 +1,9 @@
-"""Rounding a kernel to int8 so that no CPU's 16-bit pair sums saturate and the layer's output hardly moves.
+"""Rounding weights to int8: a kernel so that its layer's output stays, then the first layer so that labels stay.
 
-x86 CPUs without VNNI multiply uint8 activations with int8 weights in adjacent pairs and add the two products
-in a saturating 16-bit integer. With relu(w[2k]) + relu(w[2k+1]) <= 128, and the same for -w, the largest pair
-sum is 128 * 255 = 32640 <= 32767, so nothing ever saturates and every CPU computes the same integers.
-Weights of -128 overflow on Arm CPUs without dot product instructions, so the range is -127..127.
+x86 CPUs without VNNI multiply uint8 activations with int8 weights in adjacent pairs and add the two products in a
+saturating 16-bit integer. With relu(w[2k]) + relu(w[2k+1]) <= 128, and the same for -w, the largest pair sum is
+128 * 255 = 32640 <= 32767, so nothing saturates and every CPU computes the same integers. Weights of -128 overflow on
+Arm CPUs without dot product instructions, so the range is -127..127.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ WEIGHT_LIMIT: Final = 127
 PAIR_LIMIT: Final = 128
 # Share of the mean diagonal added to the Hessian before inversion (Frantar et al. 2022, GPTQ, section 3.3).
 DAMPING: Final = 0.01
-# Scales tried for each output channel, relative to the smallest one that holds the bounds without clipping.
+# Scales tried for each output channel, relative to the smallest that holds the bounds without clipping.
 SCALE_FACTORS: Final = (0.9, 0.95, 1.0)
-# Passes of the descent over all weights; it stops earlier where nothing moves any more. Ten leave little to gain.
-DESCENT_PASSES: Final = 10
-BLOCK: Final = 56  # weights that are rounded before the others hear of it, an even number
-SCALE_BITS: Final = 16  # scales are rounded to so many significant bits, so that they are equal everywhere
+DESCENT_PASSES: Final = 10  # over all weights, fewer where nothing moves; more gain little
+BLOCK: Final = 56  # weights that are rounded before their errors reach the weights outside the block; even
+SCALE_BITS: Final = 16  # significant bits of a scale: few enough to be the same on every CPU
 
 
 def round_scale(scale: Float64 | float) -> Float64:
@@ -60,12 +59,9 @@ def smallest_scales(kernel: Float64, *, bounded: bool = True) -> Float64:
 class Hessian:
     """X^T X of a layer's inputs X on calibration images, and what rounding derives from it once."""
 
-    matrix: Float64
-    """float64 [inputs, inputs]"""
-    order: NDArray[np.intp]
-    """Inputs in the order of rounding: pairs (2k, 2k+1) together, the busiest pair first."""
-    upper: Float64
-    """The upper Cholesky factor of the damped inverse, in that order."""
+    matrix: Float64  # float64 [inputs, inputs]
+    order: NDArray[np.intp]  # inputs in the order of rounding: pairs (2k, 2k+1) together, the busiest pair first
+    upper: Float64  # the upper Cholesky factor of the damped inverse, in that order
 
 
 def prepare_hessian(matrix: Float64) -> Hessian:
@@ -77,10 +73,9 @@ def prepare_hessian(matrix: Float64) -> Hessian:
 
 
 def round_kernel(kernel: Float64, hessian: Hessian) -> IntegerKernel:
-    """Round a float kernel [inputs, outputs] to int8, choosing scales and roundings for the least output error.
+    """Round a float kernel [inputs, outputs] to int8, choosing scales and integers for the least output error.
 
-    For each output channel the scale with the smallest expected squared error e^T H e is taken, where e is the weight
-    error.
+    Each output channel takes the scale with the smallest expected squared error e^T H e, e being the weight error.
     """
     candidates = []
     for factor in SCALE_FACTORS:
@@ -101,11 +96,11 @@ def output_error(error: Float64, hessian: Float64) -> Float64:
 
 
 def compensated_rounding(kernel: Float64, hessian: Hessian, scales: Float64) -> Float64:
-    """Round weight by weight; what a rounding adds to the output, the weights still to come take away.
+    """Round weight by weight; the weights still to come compensate for what a rounding adds to the output.
 
-    After GPTQ (Frantar et al. 2022, algorithm 1), with two differences: inputs come in pairs, busiest pair
-    first, and the second of a pair is clamped to what the first leaves of the pair bound. As there, weights beyond a
-    block get its errors in one product. Returns integers as float64 [inputs, outputs].
+    GPTQ (Frantar et al. 2022, algorithm 1) with two differences: inputs come in pairs, the busiest first, and the
+    second of a pair is clamped to what the first leaves of the pair bound. As there, weights outside a block get its
+    errors in one product. Returns integers as float64 [inputs, outputs].
     """
     remaining, upper = kernel[hessian.order], hessian.upper
     rounded = np.zeros_like(remaining)
@@ -124,9 +119,9 @@ def compensated_rounding(kernel: Float64, hessian: Hessian, scales: Float64) -> 
 
 
 def descend(kernel: Float64, hessian: Float64, scales: Float64, values: Float64) -> Float64:
-    """Move single weights to their best integer within the bounds, until none moves: the error only falls.
+    """Move single weights to their best integer within the bounds until none moves.
 
-    Coordinate descent on e^T H e, the best step of weight i being (H e)_i / (H_ii * scale).
+    Coordinate descent on e^T H e; the best step of weight i is (H e)_i / (H_ii * scale).
     """
     values = values.copy()
     gradient = hessian @ (kernel - values * scales)
@@ -153,7 +148,7 @@ def _busiest_pairs_first(energy: Float64) -> NDArray[np.intp]:
 
 
 def limits(other_of_pair: Float64 | None) -> tuple[Float64 | int, Float64 | int]:
-    """Return the least and the largest that a weight may be: the whole range, or what the other of its pair leaves."""
+    """Return the least and the largest value of a weight: the whole range, or what the other of its pair leaves."""
     if other_of_pair is None:
         return -WEIGHT_LIMIT, WEIGHT_LIMIT
     low = np.maximum(-WEIGHT_LIMIT, np.maximum(-other_of_pair, 0) - PAIR_LIMIT)
@@ -161,17 +156,17 @@ def limits(other_of_pair: Float64 | None) -> tuple[Float64 | int, Float64 | int]
     return low, high
 
 
-# An image weighs exp(-margin / MARGIN_SCALE). Tried on one training, with the labels changed on the 33,000 choice
-# images: no weights 67, 2 for the last layer alone 58, 2 for both 57, 1 for both 52 (with more error elsewhere).
+# An image weighs exp(-margin / MARGIN_SCALE). Labels changed among the 33,000 choice images of one training:
+# no weights 67, 2 for the last layer alone 58, 2 for both 57, 1 for both 52 (with more error elsewhere).
 MARGIN_SCALE: Final = 2.0
-# Images that weigh less than this are left out of the refinement: three of ten, which weigh under 1 % together. On
-# validation images of four networks, labels changed of 20,000: no refinement 54, down to 0.1 52, down to 0.02 42.
+# The refinement leaves out images that weigh less: three of ten, under 1 % of the weight together. Labels changed of
+# 20,000 on validation images of four networks: no refinement 54, down to 0.1 52, down to 0.02 42.
 LEAST_WEIGHT: Final = 0.02
-# How much each unit's own output still counts beside the margin. On validation images of two networks, labels changed
-# of 10,000: no refinement 31, 1 18, 4 25. With 0 the images in hand were fitted, and others lost.
+# How much each unit's own output still counts beside the margin. Labels changed of 10,000 on validation images of two
+# networks: no refinement 31, 1 18, 4 25. With 0 it overfits.
 PRIOR: Final = 1.0
-MOST_STEPS: Final = 400  # for one unit; three quarters of them are made
-MOST_UNITS: Final = 128  # that are refined: those that weigh most
+MOST_STEPS: Final = 400  # for one unit; about 300 are made
+MOST_UNITS: Final = 128  # that are refined: those that contribute most
 CHUNK: Final = 4096  # images at a time, for memory and for sums of float32
 COLUMNS: Final = 32  # of the Hessian, computed together: a unit moves 67 of its 784 weights
 GATHERING_THREADS: Final = 2
@@ -182,10 +177,10 @@ def refine(
 ) -> IntegerMlp:
     """Return the integers of `chain` with weights of the first layer moved to keep the margin on uint8 [n, 28, 28].
 
-    Rounding keeps each layer's output. What counts is less: the label, which hangs on the margin of two logits. A step
-    of a weight can take away what the rounding of other weights, of any layer, has put into it. One pass over the
-    units, those that weigh most first: coordinate descent. Scales and all but the last bias stay; the pair bound holds
-    as before; the last bias is fitted again.
+    Rounding keeps each layer's output, but only the label matters, which depends on the margin between two logits:
+    best less second. A step of one weight can undo what the rounding of others, in any layer, did to it. Coordinate
+    descent in one pass over the units, those that contribute most first; an image counts the more, the smaller its
+    margin. Scales and all biases but the last stay, and the pair bound holds.
     """
     progress.step("refining the first layer")
     target = _logits(chain, images, progress)
@@ -212,18 +207,13 @@ def refine(
 
 @dataclass(eq=False)
 class _State:
-    """The images, and where the network stands on them."""
+    """The images, and what the network computes on them so far."""
 
-    levels: NDArray[np.uint8]
-    """uint8 [784, n]: grey levels"""
-    weights: Float64
-    """float64 [n], with a mean of 1"""
-    sums: Float64
-    """float64 [units, n]: what the first layer gives before ReLU, by integer kernel and bias"""
-    shares: Float64
-    """float64 [units, n]: what one of each unit's activation adds to the margin"""
-    error: Float64
-    """float64 [n]: by how much the margin is too large"""
+    levels: NDArray[np.uint8]  # uint8 [784, n]: grey levels
+    weights: Float64  # float64 [n], with a mean of 1
+    sums: Float64  # float64 [units, n]: what the first layer gives before ReLU, by integer kernel and bias
+    shares: Float64  # float64 [units, n]: what one of each unit's activation adds to the margin
+    error: Float64  # float64 [n]: by how much the margin is too large
 
     @property
     def hidden(self) -> Float64:
@@ -232,9 +222,9 @@ class _State:
 
 
 def _state(integers: IntegerMlp, images: NDArray[np.uint8], target: Float64) -> _State:
-    """Return where a rounded network stands on the images, and by how much it misses the margins of the target."""
+    """Return what a rounded network computes on the images, and by how much it misses the margins of the target."""
     rounded, first = integers.as_floats(), integers.layers[0]
-    best, second = two_best(target).T
+    best, second = _two_best(target).T
     rows = np.arange(len(images))
     margin = target[rows, best] - target[rows, second]
     pixels, scales = images.reshape(len(images), -1), first.kernel.scales.astype(np.float64)
@@ -279,9 +269,9 @@ def _move_weights(
     prior: tuple[Float64, Float64],
     pool: ThreadPoolExecutor,
 ) -> None:
-    """Move one unit's integers (float64 [784], changed in place), each time the one that gains most.
+    """Move one unit's integers (float64 [784], in place), each time the one that gains most.
 
-    `prior` is the Hessian of all inputs, and its product with the error that the unit's weights have by now.
+    `prior` is the Hessian of all inputs, and its product with the present error of the unit's weights.
     """
     active = np.flatnonzero(state.sums[unit] > 0)
     shares, weights = state.shares[unit, active], state.weights[active]
@@ -302,7 +292,7 @@ def _move_weights(
 
 
 def _gathered(levels: NDArray[np.uint8], active: NDArray[np.intp], pool: ThreadPoolExecutor) -> NDArray[np.float32]:
-    """Return the levels of some images, float32 [784, n]; gathering takes longer than the arithmetic on one core."""
+    """Return the levels of some images, float32 [784, n]; on one core gathering takes longer than the arithmetic."""
     result = np.empty((len(levels), len(active)), np.float32)
 
     def gather(rows: slice) -> None:
@@ -314,9 +304,9 @@ def _gathered(levels: NDArray[np.uint8], active: NDArray[np.intp], pool: ThreadP
 
 
 class _Columns:
-    """X diag(s) X^T + prior of pixels X, 0..1, by columns as they are asked for: few of the 784 ever are.
+    """The columns of X diag(s) X^T + prior, X being pixels in 0..1, computed when asked for: few of the 784 ever are.
 
-    Products are of float32, chunks of images summed in float64; float64 throughout finds the same integers.
+    Products are float32, summed over chunks of images in float64; float64 throughout finds the same integers.
     """
 
     def __init__(self, levels: NDArray[np.float32], strength: Float64, prior: Float64) -> None:
@@ -346,7 +336,7 @@ class _Columns:
 
 
 def _follow(state: _State, unit: int, steps: Float64, scale: np.float64) -> None:
-    """Bring sums and error up to date with the steps that a unit's integers went, float64 [784]."""
+    """Update sums and error for the steps that a unit's integers took, float64 [784]."""
     moved = np.flatnonzero(steps)
     before = np.maximum(state.sums[unit], 0)
     change = steps[moved].astype(np.float32) @ state.levels[moved].astype(np.float32)  # exact: below 400 * 255
@@ -362,7 +352,7 @@ def _with_fitted_bias(integers: IntegerMlp, images: NDArray[np.uint8], target: F
     return IntegerMlp((*integers.layers[:-1], replace(last, bias=integer_bias(bias, last.steps))))
 
 
-def two_best(logits: Float64) -> NDArray[np.intp]:
+def _two_best(logits: Float64) -> NDArray[np.intp]:
     """Return the best and the second class of each row of logits [n, 10]: intp [n, 2]."""
     return np.argsort(-logits, axis=1)[:, :2]
 
@@ -375,6 +365,6 @@ def image_weights(logits: Float64) -> Float64:
 
 def margin_error(logits: NDArray[np.floating[Any]], target: Float64) -> float:
     """Return the weighted mean squared change of the margin of the two best target logits, [n, 10] each."""
-    best = two_best(target)
+    best = _two_best(target)
     margins = [np.take_along_axis(values, best, axis=1) @ [1.0, -1.0] for values in (logits, target)]
     return float(np.average((margins[0] - margins[1]) ** 2, weights=image_weights(target)))

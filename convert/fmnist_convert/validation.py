@@ -1,7 +1,7 @@
-"""What kind of file a model is, and what of it is refused before any library reads it.
+"""What kind of file a model is, and what is refused before any library reads it.
 
-A file of a stranger can be an archive that unpacks to gigabytes, HDF5 that leads to other files of the machine or
-declares arrays that it does not hold, or no model at all. Imports neither Keras nor TensorFlow nor onnx.
+A stranger's file can be an archive that unpacks to gigabytes, HDF5 that links to other files of the machine or declares
+arrays that it does not hold, or no model at all. Imports neither Keras nor TensorFlow nor onnx.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fmnist_edge.errors import ModelError
 
 Kind: TypeAlias = Literal["keras", "h5", "saved-model", "onnx"]
 
-MAX_BYTES: Final = 256 * 2**20  # of all weights: the largest networks that people train for 28x28 pixels have a tenth
+MAX_BYTES: Final = 256 * 2**20  # of all weights: ten times those of the largest networks for 28x28 pixels
 MAX_CONFIG_BYTES: Final = 16 * 2**20
 _MAX_OBJECTS: Final = 20_000  # groups and arrays of an HDF5 file
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
@@ -29,41 +29,39 @@ _CONFIG: Final = "config.json"
 _WEIGHTS: Final = "model.weights.h5"
 _METADATA: Final = "metadata.json"
 RECORD_MEMBER: Final = "training.json"  # the training room puts its record into the .keras archive by this name
-# What a damaged archive, HDF5 file or description can raise; RuntimeError of an encrypted one, or of brackets in
-# brackets.
+# What a damaged archive, HDF5 file or description can raise; RuntimeError if it is encrypted or nested too deeply.
 _UNREADABLE: Final = (OSError, KeyError, ValueError, TypeError, RuntimeError, EOFError, struct.error)
 _UNREADABLE_ARCHIVE: Final = (*_UNREADABLE, zipfile.BadZipFile, zlib.error, NotImplementedError)
+
+
+_TOO_LARGE: Final = "no network for these images needs so much; convert a smaller one"
+_ELSEWHERE: Final = "are in another file; save the model whole with `model.save('model.keras')`"
 
 
 @dataclass(frozen=True)
 class KerasFile:
     """The parts of a validated .keras or .h5 file."""
 
-    config: Any
-    """The parsed description of the network."""
-    weights: bytes
-    """An HDF5 file: the member of the archive, or the .h5 file itself."""
-    version: str
-    """Of the Keras that wrote it, or "unknown"."""
-    record: dict[str, Any]
-    """What training recorded, or {}."""
-    values: int
-    """How many numbers the weights hold."""
+    config: Any  # the parsed description of the network
+    weights: bytes  # an HDF5 file: the archive's member, or the .h5 file itself
+    version: str  # of the Keras that wrote it, or "unknown"
+    record: dict[str, Any]  # what this project's training recorded, or {}
+    values: int  # how many numbers the weights hold
 
 
 def model_kind(path: Path) -> Kind:
-    """Tell a model file's kind by its content. Raises ModelError, with what helps, if it is no model."""
+    """Return a model file's kind, by its content. Raises ModelError for what is not a model, saying what helps."""
     if path.is_dir():
         if (path / "saved_model.pb").is_file():
             return "saved-model"
-        raise ModelError(f"{path} is a folder, but no TensorFlow SavedModel: it has no saved_model.pb")
+        raise ModelError(f"{path} is a folder, but not a SavedModel: it has no saved_model.pb; give the model itself")
     if not path.exists():
         raise ModelError(f"no model at {path}: give a .keras, .h5 or .onnx file, or a SavedModel folder")
     try:
         with path.open("rb") as file:
             start = file.read(64)
     except OSError as error:
-        raise ModelError(f"cannot read model {path}: {error.strerror}") from error
+        raise ModelError(f"can't read model {path}: {error.strerror}; check its permissions") from error
     return _kind_by_content(path, start)
 
 
@@ -86,9 +84,11 @@ def _kind_by_content(path: Path, start: bytes) -> Kind:
     if start.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
         raise ModelError(f"{path} is a Python pickle, which can run code and is never opened: export it to .onnx first")
     if path.suffix in (".keras", ".h5", ".hdf5"):
-        raise ModelError(f"{path} is not a Keras model: it is neither a zip archive nor an HDF5 file")
+        raise ModelError(
+            f"{path} is not a Keras model: it is neither a zip archive nor an HDF5 file; save or download it again"
+        )
     if path.suffix == ".pb":
-        raise ModelError(f"{path} is one file of a SavedModel: give the folder that it lies in")
+        raise ModelError(f"{path} is one file of a SavedModel: give the folder that it is in")
     return "onnx"
 
 
@@ -117,15 +117,17 @@ def read_keras_archive(path: Path) -> KerasFile:
     except zipfile.BadZipFile as error:
         raise ModelError(f"{path} is cut off or damaged ({error}): download or save it again") from error
     except _UNREADABLE_ARCHIVE as error:
-        raise ModelError(f"{path} is not a Keras model: {_first_line(error)}") from error
+        raise ModelError(
+            f"{path} is not a Keras model: {_first_line(error)}; save it with `model.save('model.keras')`"
+        ) from error
     if not isinstance(record, dict) or not isinstance(metadata, dict):
-        raise ModelError(f"the training record inside {path} should be one JSON object")
+        raise ModelError(f"{path} is damaged: its metadata are not a JSON object; save or download it again")
     return KerasFile(config, weights, str(metadata.get("keras_version", "unknown")), record, values)
 
 
 def _check_archive(path: Path, sizes: dict[str, int]) -> None:
     if sum(sizes.values()) > MAX_BYTES or sizes.get(_CONFIG, 0) > MAX_CONFIG_BYTES:
-        raise ModelError(f"{path} unpacks to more than {MAX_BYTES >> 20} MiB: no network here does")
+        raise ModelError(f"{path} unpacks to more than {MAX_BYTES >> 20} MiB: {_TOO_LARGE}")
     if _CONFIG not in sizes:
         if any(name.endswith("saved_model.pb") for name in sizes):
             raise ModelError(f"{path} is a zipped SavedModel: unpack it and give the folder")
@@ -134,7 +136,7 @@ def _check_archive(path: Path, sizes: dict[str, int]) -> None:
                 f"{path} is a PyTorch file, which can run code and is never opened: export it with "
                 "`torch.onnx.export(model.eval(), torch.zeros(1, 1, 28, 28), 'model.onnx')` and convert the .onnx"
             )
-        raise ModelError(f"{path} is a zip archive, but not a Keras model: it has no {_CONFIG}")
+        raise ModelError(f"{path} is a zip archive, but not a Keras model: unpack it and give the model in it")
     if _WEIGHTS not in sizes:
         raise ModelError(f"{path} has no weights inside: save it with `model.save('model.keras')`")
 
@@ -144,7 +146,7 @@ def read_h5_file(path: Path) -> KerasFile:
     import h5py
 
     if path.stat().st_size > MAX_BYTES:
-        raise ModelError(f"{path} is larger than {MAX_BYTES >> 20} MiB: no network for these images is")
+        raise ModelError(f"{path} is larger than {MAX_BYTES >> 20} MiB: {_TOO_LARGE}")
     content = path.read_bytes()
     try:
         values = _check_weights(path, io.BytesIO(content))
@@ -161,9 +163,8 @@ def read_h5_file(path: Path) -> KerasFile:
 
 def _weights_only(path: Path, version: str) -> str:
     return (
-        f"{path} holds weights alone, without the network (save_weights, or a ModelCheckpoint with save_weights_only): "
-        "build the model, `model.load_weights(...)`, and `model.save('model.keras')`"
-        + (f"; Keras {version} wrote it" if version != "unknown" else "")
+        f"{path} holds weights alone, without the network (save_weights, or a ModelCheckpoint with save_weights_only; "
+        f"written by Keras {version}): build the model, `model.load_weights(...)`, and `model.save('model.keras')`"
     )
 
 
@@ -172,7 +173,7 @@ def _text(value: Any) -> str | None:
 
 
 def _check_weights(path: Path, content: BinaryIO) -> int:
-    """Return how many numbers an HDF5 file holds. Raises ModelError for links to elsewhere and for too much."""
+    """Return how many numbers an HDF5 file holds. Raises ModelError for links to other files and for too many."""
     import h5py  # not above: it comes with Keras alone
 
     with h5py.File(content, "r") as file:
@@ -180,11 +181,9 @@ def _check_weights(path: Path, content: BinaryIO) -> int:
         for name, dataset in _datasets(file, path):
             values, size = values + int(dataset.size or 0), size + int(dataset.nbytes)
             if dataset.external or dataset.is_virtual:
-                raise ModelError(f"{path} is not read: its weights {name} lie in another file")
+                raise ModelError(f"{path} is not read: its weights {name} {_ELSEWHERE}")
             if size > 3 * MAX_BYTES:  # an optimizer keeps two more numbers for each weight
-                raise ModelError(
-                    f"{path} unpacks to more than {3 * MAX_BYTES >> 20} MiB: no network for these images does"
-                )
+                raise ModelError(f"{path} unpacks to more than {3 * MAX_BYTES >> 20} MiB: {_TOO_LARGE}")
     return values
 
 
@@ -198,14 +197,14 @@ def _datasets(file: Any, path: Path) -> Iterator[tuple[str, Any]]:
         group = waiting.pop()
         for name in group:
             if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
-                raise ModelError(f"{path} is not read: its weights {name} lie in another file")
+                raise ModelError(f"{path} is not read: its weights {name} {_ELSEWHERE}")
             part = group[name]
             address = h5py.h5o.get_info(part.id).addr
             if address in seen:
                 continue
             seen.add(address)
             if len(seen) > _MAX_OBJECTS:
-                raise ModelError(f"{path} has more than {_MAX_OBJECTS:,} parts: no network for these images has")
+                raise ModelError(f"{path} has more than {_MAX_OBJECTS:,} parts: {_TOO_LARGE}")
             if isinstance(part, h5py.Group):
                 waiting.append(part)
             elif isinstance(part, h5py.Dataset):

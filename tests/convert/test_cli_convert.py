@@ -14,7 +14,7 @@ from fmnist_edge.cli.main import cli
 from fmnist_edge.dataset import load_split
 
 from .conftest import SHIPPED_KERAS
-from .zoo import zoo
+from .zoo import network
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_the_model_of_the_tutorial_converts_and_answers_as_it_did(tutorial: Path
 
 
 def test_a_convolutional_network_converts_and_compares_with_its_file(tmp_path: Path) -> None:
-    zoo()["cnn"].model.save(tmp_path / "cnn.h5")
+    network("cnn").model.save(tmp_path / "cnn.h5")
     done = CliRunner().invoke(cli, ["convert", str(tmp_path / "cnn.h5"), "-o", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     int8 = tmp_path / "out" / "cnn.int8.onnx"

@@ -165,7 +165,7 @@ def test_what_is_no_layer_is_refused_before_keras_sees_it(tmp_path: Path, module
 
 
 def test_weights_of_another_file_are_not_read(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="its weights stolen lie in another file"):
+    with pytest.raises(ModelError, match="its weights stolen are in another file"):
         convert(with_linked_weights(SHIPPED_KERAS, tmp_path / "strange.keras"))
 
 

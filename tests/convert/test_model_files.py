@@ -93,7 +93,7 @@ def test_what_is_no_layer_is_refused_before_keras_sees_it(tmp_path: Path, module
 @pytest.mark.parametrize("name", ["Lambda", "TFSMLayer", "StringLookup"])
 def test_layers_that_run_code_or_read_files_are_refused(tmp_path: Path, name: str) -> None:
     path = with_foreign_layer(SHIPPED_KERAS, tmp_path / "strange.keras", "keras.layers", name)
-    assert "runs code or reads files of its own" in refusal(path)
+    assert "runs code or reads files" in refusal(path)
 
 
 def changed(tmp_path: Path, change: Any) -> Path:
@@ -173,12 +173,12 @@ def test_two_inputs_five_classes_and_other_images_are_named(tmp_path: Path) -> N
 
 
 def test_weights_that_lie_elsewhere_are_not_read(tmp_path: Path) -> None:
-    assert "weights stolen lie in another file" in refusal(with_linked_weights(SHIPPED_KERAS, tmp_path / "a.keras"))
+    assert "weights stolen are in another file" in refusal(with_linked_weights(SHIPPED_KERAS, tmp_path / "a.keras"))
     layout = h5py.VirtualLayout((3,), "f4")
     layout[:] = h5py.VirtualSource("/etc/passwd", "x", (3,))
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file.create_virtual_dataset("virtual", layout)
-    assert "weights virtual lie in another file" in refusal(tmp_path / "b.h5")
+    assert "weights virtual are in another file" in refusal(tmp_path / "b.h5")
 
 
 def test_arrays_and_archives_that_unpack_to_gigabytes_are_refused_packed(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from fmnist_convert.convert import convert
 from fmnist_edge.dataset import load_split
 
-from .zoo import BUILDERS, conv_features, probabilities_of, torch_like, torch_weights, zoo
+from .zoo import BUILDERS, conv_features, network, probabilities_of, torch_like, torch_weights
 
 pytestmark = pytest.mark.stress
 
@@ -42,7 +42,7 @@ def assert_int8_answers_alike(source: Path, reference: np.ndarray, folder: Path)
 
 @pytest.mark.parametrize("name", BUILDERS)
 def test_a_keras_network_keeps_its_answers_in_int8(tmp_path: Path, name: str) -> None:
-    made = zoo()[name]
+    made = network(name)
     made.model.save(tmp_path / f"{name}.keras")
     given = made.scaled((load_split("test").images / 255).astype(np.float32))
     answers = [np.asarray(made.model(given[at : at + 500], training=False)) for at in range(0, len(given), 500)]

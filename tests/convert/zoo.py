@@ -70,22 +70,19 @@ def flat(images: Any) -> Any:
 
 
 @cache
-def zoo() -> dict[str, Made]:
-    """Return all networks by name, fitted."""
+def network(name: str) -> Made:
+    """Return one of BUILDERS, fitted."""
     import keras
 
     keras.utils.set_random_seed(7)
-    made = {name: build(keras, keras.layers) for name, build in BUILDERS.items()}
+    made = BUILDERS[name](keras, keras.layers)
     images, labels = _images()
-    for one in made.values():
-        last = next(layer for layer in reversed(one.model.layers) if isinstance(layer, keras.layers.Dense))
-        given = one.scaled(images)
-        extractor = keras.Model(one.model.inputs[0], last.input)
-        features = np.concatenate(
-            [np.asarray(extractor(given[at : at + 500], training=False)) for at in range(0, len(given), 500)]
-        )
-        kernel, bias = fit_last_layer(features, labels)
-        last.set_weights([kernel, bias] if last.use_bias else [kernel])
+    last = next(layer for layer in reversed(made.model.layers) if isinstance(layer, keras.layers.Dense))
+    given = made.scaled(images)
+    extractor = keras.Model(made.model.inputs[0], last.input)
+    features = [np.asarray(extractor(given[at : at + 500], training=False)) for at in range(0, len(given), 500)]
+    kernel, bias = fit_last_layer(np.concatenate(features), labels)
+    last.set_weights([kernel, bias] if last.use_bias else [kernel])
     return made
 
 
