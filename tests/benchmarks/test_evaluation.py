@@ -108,12 +108,6 @@ def test_on_the_dataset_the_figures_are_those_of_plain_counting(measured: Evalua
     assert measured.coverages[0].right == measured.accuracy
 
 
-def test_the_calibration_error_is_that_of_training(measured: Evaluation) -> None:
-    scores = pytest.importorskip("fmnist_train.calibration")
-    part = answer_split(Classifier(), "test")
-    assert measured.expected_calibration_error == pytest.approx(scores.calibration_error(part.confidence, part.right()))
-
-
 def test_collections_are_told_apart_and_what_shows_no_garment_counts_by_unsure_alone() -> None:
     shirt, shoes, nothing = Truth("Shirt", (6,)), Truth("Sneaker|Ankle boot", (7, 9)), Truth("no garment", ())
     rows = [(0, 6, 1, 0.9), (0, 0, 6, 0.6), (1, 9, 5, 0.9), (1, 7, 5, 0.55), (2, 8, 5, 0.9), (2, 8, 5, 0.5)]

@@ -98,3 +98,11 @@ def test_the_threshold_answers_as_many_as_the_share_of_right_answers_allows() ->
 def test_equal_confidences_are_answered_together() -> None:
     confidence, right = np.array([0.9, 0.8, 0.8, 0.8]), np.array([True, True, False, False])
     assert confidence_for(0.66, confidence, right) == 0.9
+
+
+def test_evaluation_computes_the_same_calibration_error() -> None:
+    evaluate = pytest.importorskip("fmnist_bench.evaluate")
+    random = np.random.default_rng(2)
+    confidence, right = random.uniform(0.1, 1, 500), random.random(500) < 0.7
+    bins = evaluate.calibration_bins(confidence, right)
+    assert evaluate.expected_calibration_error(bins) == pytest.approx(calibration_error(confidence, right))
