@@ -202,7 +202,7 @@ def expand(inputs: Iterable[Input], *, recursive: bool = False, on_skip: OnSkip 
             yield item
             continue
         path = item.path if isinstance(item, Found) else os.fspath(item)
-        if not (recursive and Path(path).is_dir()):
+        if not (recursive and os.path.isdir(path)):
             yield Found(path)
             continue
         for found in walk(path):
@@ -258,7 +258,7 @@ def _folder_entries(folder: str) -> Iterator[tuple[str, bool]]:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 folders.add(entry.name)
-            elif not (_is_file(entry) or (entry.is_symlink() and not Path(entry.path).exists())):
+            elif not (_is_file(entry) or (entry.is_symlink() and not os.path.exists(entry.path))):
                 continue
             names.append(entry.name)
     visible = sorted(name for name in names if not name.startswith("."))

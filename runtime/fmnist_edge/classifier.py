@@ -311,7 +311,7 @@ def _reopen(
 
     The key holds the file's time and size, so that a model that was replaced is loaded anew.
     """
-    status = Path(model).stat() if model is not None and Path(model).exists() else None
+    status = Path(model).stat() if model is not None and os.path.exists(model) else None
     version = status and (status.st_mtime_ns, status.st_size)
     key = (model, version, threads, route, max_pixels, unsure_below)
     with _REOPENED_LOCK:

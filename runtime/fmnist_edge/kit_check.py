@@ -156,12 +156,12 @@ def check_replaceable(folder: Path, inputs: Sequence[Path] = (), *, overwrite: b
     Raises UsageError if something else than a kit is there, an `input`, or, without `overwrite`, a file that someone
     changed or added.
     """
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder")
     for path in inputs:
         if path.resolve().is_relative_to(folder.resolve()):
             raise UsageError(f"{path} lies in {folder}, which is replaced as a whole; name another folder")
-    if not folder.exists() or not any(folder.iterdir()):
+    if not os.path.exists(folder) or not any(folder.iterdir()):
         return []
     if not is_kit(folder):
         raise UsageError(f"{folder} is not empty and not a kit, so it is left alone; name a new folder")

@@ -213,7 +213,7 @@ FILTERS: Final = (
 
 def _collections(path: Path) -> Iterator[Path]:
     """Yield the collections and label files at a path."""
-    if not path.exists():
+    if not os.path.exists(path):
         raise DataError(f"no such file or folder: {path}")
     if path.suffix == ".csv" or zipfile.is_zipfile(path):
         yield path

@@ -65,6 +65,35 @@ def test_any_other_unreadable_file_is_one_line_that_says_why(arguments: list[str
     assert b"Permission denied" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["classify", "closed/x.png", "good.png"], 1),
+        (["classify", "-r", "closed/x", "."], 1),
+        (["classify", "good.png", "--model", "closed/x.onnx"], 3),
+        (["classify", "--files-from", "closed/x"], 1),
+        (["classify", "good.png", "--output", "closed/x.csv"], 1),
+        (["classify", "good.png", "--explain", "closed/x"], 1),
+        (["classify", "--watch", "closed/x"], 2),
+        (["info", "closed/x.onnx"], 3),
+        (["verify", "closed/x.onnx"], 3),
+        (["deploy", "closed/x"], 1),
+        (["deploy", "kit", "--model", "closed/x.onnx"], 3),
+        (["deploy", "--check", "closed/x"], 3),
+        (["data", "status", "--data", "closed/x"], 3),
+        (["convert", "closed/x.keras", "-o", "out"], 1),
+    ],
+)
+def test_what_is_in_a_folder_that_may_not_be_searched_is_told_in_plain_words(
+    arguments: list[str], code: int, folder: Path
+) -> None:
+    (folder / "closed").mkdir(mode=0)
+    done = run(*arguments, cwd=folder)
+    assert done.returncode == code
+    assert b"closed/x" in done.stdout + done.stderr
+    assert b"unexpected" not in done.stdout + done.stderr
+
+
 def test_an_output_that_may_not_be_written_or_read_is_left_alone(folder: Path) -> None:
     done = run("classify", "good.png", "--output", "secret.png", cwd=folder)
     assert (done.returncode, b"not written by this tool" in done.stderr) == (2, True)

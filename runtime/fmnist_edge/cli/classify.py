@@ -255,7 +255,7 @@ class ClassifyRequest:
     def _check_outputs(self) -> None:
         """Raise UsageError, before anything is read, if an output is an input or a file that is not ours."""
         lists = [path for path in (self.files_from, self.model) if path not in (None, STANDARD_INPUT)]
-        named = [path for path in self.inputs if path != STANDARD_INPUT and (self.recursive or not Path(path).is_dir())]
+        named = [path for path in self.inputs if path != STANDARD_INPUT and (self.recursive or not os.path.isdir(path))]
         read = [*named, *lists, *([self.watched] if self.watched else [])]
         check_outputs([self.output], [*read, self.state], overwrite=self.overwrite)
         if self.state is not None:
@@ -266,7 +266,7 @@ class ClassifyRequest:
 
 
 def _is_no_folder(path: str) -> bool:
-    return path == STANDARD_INPUT or (Path(path).exists() and not Path(path).is_dir())
+    return path == STANDARD_INPUT or (os.path.exists(path) and not os.path.isdir(path))
 
 
 def _watch(

@@ -112,7 +112,7 @@ def _meant(name: str, commands: Iterable[str]) -> str:
         return f" Did you mean '{close[0]}'?"
     if name == "help":
         return " For help: fmnist-edge --help, or fmnist-edge COMMAND --help"
-    if os.path.exists(name):  # noqa: PTH110 (cheaper to import)
+    if os.path.exists(name):
         return f" To classify it: fmnist-edge classify {printable(name)}"
     return ""
 
@@ -127,6 +127,8 @@ def _line(error: Exception) -> str:
         return "cannot write the output: standard output is closed"
     if isinstance(error, OSError) and _cannot_write(error):
         return f"cannot write the output: {os.strerror(error.errno or 0)}; make room and run it again"
+    if isinstance(error, PermissionError) and error.filename:
+        return f"cannot read or write {error.filename}: {error.strerror}"
     return f"unexpected {type(error).__name__}: {error} (run again with --debug to see where)"
 
 

@@ -290,10 +290,10 @@ def check_outputs(
     if written:
         allow_closed_output()
     for output in written:
-        if output.exists() and not output.is_file() and not output.is_dir():
+        if os.path.exists(output) and not output.is_file() and not output.is_dir():
             continue  # a device or a pipe, such as /dev/null: writing to it replaces nothing
         refuse_input(output, read)
-        if output.exists() and not output.is_dir() and not overwrite and not ours(output):
+        if os.path.exists(output) and not output.is_dir() and not overwrite and not ours(output):
             raise UsageError(f"{output} was not written by this tool; name another place, or add --overwrite")
 
 
@@ -306,9 +306,9 @@ def check_output_folder(folder: Path, inputs: Iterable[str | os.PathLike[str]], 
     refuse_input(folder, read)
     target = Path(os.path.realpath(folder))
     for path in read:
-        if not path.is_dir() and Path(os.path.realpath(path)).parent == target:
+        if not os.path.isdir(path) and Path(os.path.realpath(path)).parent == target:
             raise UsageError(f"{path} lies in {folder}, where results would be written; name another folder for them")
-    files = [path for path in folder.iterdir() if not path.is_dir()] if folder.is_dir() else []
+    files = [path for path in folder.iterdir() if not path.is_dir()] if os.path.isdir(folder) else []
     foreign = next((path for path in files if not overwrite and not is_ours(path)), None)
     if foreign is not None:
         others = f"files that this tool did not write ({foreign.name})"
@@ -321,7 +321,7 @@ def refuse_input(output: Path, inputs: Iterable[str | os.PathLike[str]]) -> None
     for path in map(Path, inputs):
         if _same(output, path):
             raise UsageError(f"{output} is read by this command, so it is not written; name another place")
-        if path.is_dir() and target.is_relative_to(os.path.realpath(path)):
+        if os.path.isdir(path) and target.is_relative_to(os.path.realpath(path)):
             raise UsageError(f"{output} lies in {path}, which is read; name a place outside it")
 
 
