@@ -153,9 +153,10 @@ def measure(scratch: Path, pngs: int, photos: int, rounds: int, before: Path | N
     for number in range(rounds + 1):
         for kind, some in all_of.items():
             for name, command in some.items():
-                (seconds, running, cpu), few = command(), tenth[kind][name]()
+                seconds, running, cpu = command()
+                few = tenth[kind][name]()[2] if number else 0
                 more = counts[kind] - counts[kind] // TENTH
-                cost = Cost(counts[kind] / seconds, running, 1000 * (cpu - few[2]) / more)
+                cost = Cost(counts[kind] / seconds, running, 1000 * (cpu - few) / more)
                 said = f"{cost.whole:.0f}, running {cost.running:.0f} images/s, CPU {cost.cpu:.3f} ms"
                 click.echo(f"{number} {kind}: {name}: {said}", err=True)
                 if number:
