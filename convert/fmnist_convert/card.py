@@ -9,7 +9,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ import onnx
 import PIL.Image
 from numpy.typing import NDArray
 
-from fmnist_convert.parity import Limits, Parity, Row
+from fmnist_convert.parity import Parity, Row
 from fmnist_edge import __version__
 from fmnist_edge.atomic import write_atomically
 from fmnist_edge.dataset import SHA256, Split
@@ -167,17 +167,6 @@ def describe_static(
     } | ({"integer_operators": list(operators)} if operators else {})
 
 
-def describe_gate(limits: Limits) -> dict[str, float]:
-    """Return the limits of the parity gate."""
-    return asdict(limits)
-
-
-def recall_by_class(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict[str, float]:
-    """Return, for each class, the share of its images that get its label; float32 [n, 10], uint8 [n]."""
-    right = probabilities.argmax(axis=1) == labels
-    return {name: round(float(right[labels == index].mean()), 4) for index, name in enumerate(LABELS)}
-
-
 def stamp(model: onnx.ModelProto, description: Mapping[str, Any]) -> onnx.ModelProto:
     """Return a copy with a description as metadata_props: one entry a key, sorted."""
     stamped = copy.deepcopy(model)
@@ -271,16 +260,15 @@ def _measured_images(description: Mapping[str, Any]) -> str:
         row = figures[key]
         line = f"| {title} | {row['accuracy']:.4f} | {row['agreement']:.2%} | {row['different_labels']} "
         lines.append(line + f"| {row['max_difference']:.4f} |")
-    lines += ["", f"Parity gate: {figures['gate']}{_limits(description.get('gate'))}."]
+    limits = ""
+    if gate := description.get("gate"):
+        limits = (
+            f" (at most {gate['max_drop'] * 100:.2g} points of accuracy, same label for {gate['min_agreement']:.2%})"
+        )
+    lines += ["", f"Parity gate: {figures['gate']}{limits}."]
     lines += ["", "| class | share labelled rightly |", "| --- | ---: |"]
     lines += [f"| {name} | {share:.3f} |" for name, share in figures["recall"].items()]
     return "\n".join(lines)
-
-
-def _limits(gate: Mapping[str, float] | None) -> str:
-    if gate is None:
-        return ""
-    return f" (at most {gate['max_drop'] * 100:.2g} points of accuracy, same label for {gate['min_agreement']:.2%})"
 
 
 def _measured_pictures(description: Mapping[str, Any]) -> str:
@@ -314,14 +302,11 @@ def _origin(description: Mapping[str, Any]) -> str:
 
 
 def _calibration(quantization: Mapping[str, Any]) -> str:
+    seen = str(quantization["calibration_indices"])
     if "choice_indices" not in quantization:
-        seen = str(quantization["calibration_indices"])
         return f"images {seen} of the train split" if ":" in seen else seen
     refined = f", refined on {quantization['refinement_indices']}" if "refinement_indices" in quantization else ""
-    return (
-        f"images {quantization['calibration_indices']} of the {quantization['split']} split{refined}, "
-        f"choices on {quantization['choice_indices']}"
-    )
+    return f"images {seen} of the {quantization['split']} split{refined}, choices on {quantization['choice_indices']}"
 
 
 def _collections(data: Any) -> str:
@@ -382,13 +367,13 @@ def _pictures(test: Split) -> Iterator[tuple[str, PIL.Image.Image]]:
 def _drawn(
     image: NDArray[np.uint8], factor: int, size: tuple[int, int], random: np.random.Generator
 ) -> PIL.Image.Image:
-    """Return a garment of the dataset in two colours, enlarged, in the middle of a plain ground of (height, width)."""
-    ground, light, dark = random.uniform([190, 120, 20], [250, 220, 100], (3, 3)).T
+    """Return a garment of the dataset in two colours, enlarged, in the middle of a plain background."""
+    background, light, dark = random.uniform([190, 120, 20], [250, 220, 100], (3, 3)).T
     large = PIL.Image.fromarray(image).resize((28 * factor, 28 * factor), PIL.Image.Resampling.BICUBIC)
     level = np.asarray(large, np.float64)[..., None] / 255
     garment = light + (dark - light) * level
     cover = np.clip(level * 8, 0, 1)
-    canvas = np.tile(ground, (*size, 1))
+    canvas = np.tile(background, (*size, 1))
     top, left = ((room - len(garment)) // 2 for room in size)
     place = canvas[top : top + len(garment), left : left + len(garment)]
     place += cover * (garment - place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,11 +19,9 @@ from fmnist_convert.card import (
     Conversion,
     build_vectors,
     describe,
-    describe_gate,
     describe_graph,
     describe_static,
     int8_files,
-    recall_by_class,
     stamp,
 )
 from fmnist_convert.convert_photo import convert_photo_model
@@ -43,6 +41,7 @@ from fmnist_convert.parity import (
     broken_limits,
     measure_parity,
     predict_all,
+    recall_by_class,
 )
 from fmnist_convert.progress import SILENT, Progress
 from fmnist_convert.quantize import BATCH_DIFFERENCE, Pictures, batch_difference, quantize_statically, run
@@ -136,7 +135,7 @@ def _convert_classifier(
     fp32 = export_fp32(original)
     description = CONTRACT | describe(name, model_version, original.sha256, original.record)
     if not _is_own(original):
-        description |= {"input_form": report.as_record(), "gate": describe_gate(limits)}
+        description |= {"input_form": report.as_record(), "gate": asdict(limits)}
     progress.step("original on test images")
     measuring = _Measuring(test, predict_all(original.predict, test.images, progress))
     full, _ = measuring.measure(stamp(fp32, description), progress, "fp32 on test images")
@@ -165,7 +164,7 @@ def _with_int8(
     limits: Limits,
     progress: Progress,
 ) -> tuple[Conversion, dict[str, bytes]]:
-    """Add the int8 form's rows, broken limits and notes; return its files as well, with what lies beside it."""
+    """Add the int8 form's rows, broken limits and notes; return its files as well."""
     stamped, test = stamp(int8.model, description), measuring.test
     optimized, probabilities = measuring.measure(stamped, progress, "int8 on test images")
     plain, _ = measuring.measure(stamped, progress, "int8 on test images, graph optimizations off", optimized=False)
@@ -229,7 +228,7 @@ def _quantized(
 ) -> _Int8:
     """Quantize a dense chain in this project's own integer form, anything else by onnxruntime's quantizer.
 
-    The integers are refined, which takes most of a minute, only where rounding alone misses the limits on validation
+    The integers are refined, which takes most of a minute, only if rounding without it misses the limits on validation
     images, or at once with `refined_first`, as for the shipped recipe. A chain that still misses them goes to
     onnxruntime's quantizer. Raises GateError.
     """

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +29,6 @@ from fmnist_convert.card import (
     PhotoAnswer,
     build_photo_vectors,
     describe,
-    describe_gate,
     describe_graph,
     describe_static,
     int8_files,
@@ -61,7 +60,7 @@ def convert_photo_model(
 ) -> Conversion:
     """Convert a photo model and measure it on the pictures' validation part; nothing is written yet.
 
-    Ranges and what stays in float come from the training part alone. Raises ModelError, DataError and GateError.
+    Only the training part decides on ranges and on what stays in float. Raises ModelError, DataError and GateError.
     """
     progress.step("fp32 graph")
     network = read_photo_network(original.model)
@@ -144,7 +143,7 @@ def _origin(record: dict[str, Any], int8: StaticInt8, measured: dict[str, Parity
         "unsure_below": float(record.get("unsure_below", 0.0)),
         "training_data": record.get("training_data", "not recorded"),
         "quantization": describe_static(calibration, int8.kept_in_float, int8.parity, QUANTIZED),
-        "gate": describe_gate(limits),
+        "gate": asdict(limits),
         "measured": {
             title: one.figures() | {"fp32_accuracy": round(one.reference_accuracy, 4)}
             for title, one in measured.items()

@@ -243,5 +243,5 @@ def _finished(layers: list[Dense], state: _State) -> DenseChain | None:
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    """Return an attribute of a node, or `default` where it has none of that name."""
+    """Return an attribute of a node, or `default` if it doesn't have it."""
     return next((helper.get_attribute_value(entry) for entry in node.attribute if entry.name == name), default)

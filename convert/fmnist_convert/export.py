@@ -288,7 +288,7 @@ def _with_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
 
 
 def canonical(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the same graph with names, order and header that depend on what it computes alone.
+    """Return the same graph with names, order and header that depend only on what it computes.
 
     tf2onnx numbers its names from a counter of the whole process; here a node is named by its operator and its place
     among those, a tensor by the node that makes it, an initializer by the node that reads it.

@@ -63,9 +63,9 @@ def open_onnx(path: Path, kind: Kind, sha256: str, form_name: str | None) -> Ori
 
 
 def _read(path: Path) -> onnx.ModelProto:
-    """Return a validated .onnx model, with the weights that lie in a file beside it. Raises ModelError."""
+    """Return a validated .onnx model, with its weights from a separate file. Raises ModelError."""
     content = model_bytes(path)
-    unknown = f"{path} is no model that is known here: give a .keras, .h5 or .onnx file, or a SavedModel folder"
+    unknown = f"{path} is not a model of a known kind: give a .keras, .h5 or .onnx file, or a SavedModel folder"
     try:
         model = onnx.ModelProto.FromString(content)
     except Exception as error:  # protobuf's DecodeError, which is untyped
@@ -87,7 +87,7 @@ def _read(path: Path) -> onnx.ModelProto:
 
 
 def _take_in(tensors: list[Any], path: Path) -> None:
-    """Read weights that lie in files of the same folder into the model, as PyTorch's exporter writes them."""
+    """Read weights from separate files in the same folder, as PyTorch's exporter writes them, into the model."""
     total = 0
     for tensor in tensors:
         entry = {one.key: one.value for one in tensor.external_data}
@@ -164,7 +164,7 @@ def _input(model: onnx.ModelProto, path: Path) -> tuple[tuple[int | None, ...], 
         raise ModelError(f"{path} takes images of the type {name}: {_ADVICE}")
     shape = tuple(dim.dim_value or None for dim in kind.shape.dim)
     if len(shape) < 2:
-        raise ModelError(f"{path} takes {list(shape)}, which is no batch of images: {_ADVICE}")
+        raise ModelError(f"{path} takes {list(shape)}, which is not a batch of images: {_ADVICE}")
     return shape, dtype
 
 
@@ -253,7 +253,7 @@ def with_free_batch(model: onnx.ModelProto, batch: int | None) -> onnx.ModelProt
     for value in (*graph.input, *graph.output):
         if value.type.tensor_type.shape.dim:
             value.type.tensor_type.shape.dim[0].dim_param = BATCH_DIMENSION
-    for value in graph.output:  # what a fixed batch made of them is found again by inference
+    for value in graph.output:  # shape inference finds again what a fixed batch determined
         for dim in value.type.tensor_type.shape.dim[1:]:
             if not dim.dim_value:
                 dim.Clear()
@@ -312,7 +312,7 @@ def _set_shape(graph: onnx.GraphProto, node: onnx.NodeProto, shape: NDArray[Any]
 
 
 def use_default_domain(model: onnx.ModelProto, opset: int | None = None) -> None:
-    """Import the default domain alone, in the lowest format version that its opset has, and name this tool as maker."""
+    """Import only the default domain, with the lowest IR version of its opset, and name this tool as producer."""
     opset = opset or next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     del model.opset_import[:]
     model.opset_import.append(helper.make_opsetid("", opset))

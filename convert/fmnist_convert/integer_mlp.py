@@ -60,7 +60,7 @@ class IntegerLayer:
         return np.clip(steps, 0, ACTIVATION_LIMIT).astype(np.uint8)
 
     def as_floats(self) -> Dense:
-        """Return the layer that these integers stand for."""
+        """Return the float layer that these integers represent."""
         scales = self.kernel.scales.astype(np.float64)
         return Dense(self.kernel.values * scales, self.bias * (np.float64(self.input_scale) * scales))
 
@@ -89,7 +89,7 @@ class IntegerMlp:
         return self.layers[-2].quantized(sums, self.layers[-1].input_scale)
 
     def as_floats(self) -> DenseChain:
-        """Return the network that these integers stand for: the same function, but for the rounding of activations."""
+        """Return the float network that these integers represent, without the rounding of activations."""
         return DenseChain(tuple(layer.as_floats() for layer in self.layers))
 
 

@@ -344,7 +344,7 @@ def _is_operation(node: Config, name: str) -> bool:
 
 @cache
 def _module_of_operation(name: str) -> str | None:
-    """Return the module of a mathematical operation of Keras, or None if there is none of that name."""
+    """Return the module of a mathematical operation of Keras, or None if there is no such operation."""
     for module in _OPERATIONS:
         known = getattr(importlib.import_module(module), name, None)
         if isinstance(known, type) and issubclass(known, keras.Operation) and not issubclass(known, keras.Layer):

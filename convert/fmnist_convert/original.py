@@ -91,7 +91,7 @@ def open_original(path: Path, *, input_form: str | None = None) -> Original:
     """Validate and load a .keras or .h5 file, a SavedModel folder, or an .onnx file; no code from it is run.
 
     `input_form` is one of `FORM_NAMES`. Raises UsageError for another name; ModelError, with one line on what the file
-    is and what to do, for what is no classifier of one 28x28 image into ten classes.
+    is and what to do, unless it classifies one 28x28 image into ten classes.
     """
     if input_form not in (None, *FORM_NAMES):
         raise UsageError(f"no input form {input_form!r}: choose one of {', '.join(FORM_NAMES)}")
@@ -129,8 +129,8 @@ def finished(original: Original, form_name: str | None) -> Original:
     shapes = original.shapes
     if not shapes:
         raise ModelError(
-            f"{original.path} takes {_shown((None, *(original.input_shape or ())))}, which is no image of 28x28 pixels"
-            ": only [28, 28], [28, 28, 1], [1, 28, 28], [784], the same with three channels, or 32x32 can be converted"
+            f"{original.path} takes {_shown((None, *(original.input_shape or ())))}, which is not an image of 28x28 "
+            "pixels: only [28, 28], [28, 28, 1], [1, 28, 28], [784], the same with three channels, or 32x32 convert"
         )
     original = replace(original, output=_output_kind(original, shapes[0]), form_name=form_name)
     if form_name is not None and len(shapes) == 1:

@@ -22,7 +22,7 @@ FP32_MAX_DIFFERENCE: Final = 1e-4  # in any probability, against the original
 # order moves a probability by up to some 1e-7, so such a label is decided by rounding.
 TIE: Final = 1e-6
 CALIBRATION_BINS: Final = 15  # of equal width (Guo et al. 2017, section 2)
-CALIBRATED_IMAGES: Final = 1_000  # on fewer, single images decide the calibration error, and it is not judged
+CALIBRATED_IMAGES: Final = 1_000  # on fewer, single images decide the calibration error, so it has no limit
 BATCH: Final = 500  # images between two counts
 ROUNDING: Final = 1e-9  # a figure at its limit passes, however the limit is written in binary
 
@@ -121,6 +121,12 @@ def calibration_error(probabilities: NDArray[np.float32], accepted: NDArray[np.b
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     missing = np.bincount(bins, right - confidence, CALIBRATION_BINS)
     return float(np.abs(missing).sum() / len(confidence))
+
+
+def recall_by_class(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict[str, float]:
+    """Return, for each class, the share of its images that get its label; float32 [n, 10], uint8 [n]."""
+    right = probabilities.argmax(axis=1) == labels
+    return {name: round(float(right[labels == index].mean()), 4) for index, name in enumerate(LABELS)}
 
 
 def broken_limits(name: str, parity: Parity, limits: Limits) -> list[str]:

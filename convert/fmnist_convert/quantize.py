@@ -41,11 +41,11 @@ QUANTIZED: Final = (
 # Share of each limit that may be used up on validation images, so that other images hold the whole limit: with 5,000
 # images and 1.5 % of labels changed, a standard error is 0.17 points.
 SAFETY: Final = 0.8
-MOST_IN_FLOAT: Final = 0.5  # of all weights: a file with more of them in float is no int8 file
+MOST_IN_FLOAT: Final = 0.5  # of all weights: with more in float, it would not be an int8 file
 RANKING_IMAGES: Final = 1_000  # of the validation images, for ranking the tensors by what they cost
 BATCH: Final = 250
 SINGLES: Final = 25  # images that are run alone
-BATCH_DIFFERENCE: Final = 1e-5  # what a probability may differ alone and in a batch: float sums in another order
+BATCH_DIFFERENCE: Final = 1e-5  # of a probability, alone and in a batch: float sums in another order
 ACTIVATIONS: Final = ("Relu", "Clip")
 SCALINGS: Final = ("Cast", "Mul", "Add", "Sub", "Div")
 MOVES: Final = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze")  # the same numbers in another shape

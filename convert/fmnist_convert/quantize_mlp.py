@@ -79,7 +79,7 @@ def best_rounding(
 ) -> Quantized:
     """Quantize on calibration images, choosing among the results on others: uint8 [n, 28, 28] each.
 
-    Both must come from training data alone. Nothing is refined.
+    Both must come from training data. Nothing is refined.
     """
     progress.step("rounding")
     several = len(chain.layers) > 1

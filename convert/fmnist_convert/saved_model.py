@@ -75,7 +75,7 @@ def open_saved_model(path: Path, kind: Kind, sha256: str, form_name: str | None)
 
 
 class _Call:
-    """The signature of a loaded SavedModel, as a function of its image alone."""
+    """The signature of a loaded SavedModel, as a function of the image."""
 
     def __init__(self, loaded: Any, function: Any, name: str, index: int) -> None:
         self._loaded = loaded  # its weights live as long as it does
@@ -89,7 +89,7 @@ class _Call:
 
 
 def _validate(path: Path) -> None:
-    """Raise ModelError for what is no plain network, before TensorFlow loads it."""
+    """Raise ModelError unless it is a plain network, before TensorFlow loads it."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     files = [file for file in path.rglob("*") if not file.is_dir()]

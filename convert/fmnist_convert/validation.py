@@ -174,7 +174,7 @@ def _text(value: Any) -> str | None:
 
 def _check_weights(path: Path, content: BinaryIO) -> int:
     """Return how many numbers an HDF5 file holds. Raises ModelError for links to other files and for too many."""
-    import h5py  # not above: it comes with Keras alone
+    import h5py  # not above: it is installed only with Keras
 
     with h5py.File(content, "r") as file:
         values = size = 0

@@ -32,7 +32,7 @@ WRONG_FILES = {
     "page.keras": (b"<!DOCTYPE html><html>", "a web page.*download the file itself"),
     "old.pth": (b"\x80\x02}q\x00.", "pickle, which can run code.*export it to .onnx"),
     "text.keras": (b"hello", "neither a zip archive nor an HDF5 file"),
-    "noise.onnx": (bytes(range(1, 200)), "no model that is known here"),
+    "noise.onnx": (bytes(range(1, 200)), "not a model of a known kind"),
     "graph.pb": (b"\x08\x01", "one file of a SavedModel: give the folder"),
 }
 
@@ -169,7 +169,7 @@ def test_two_inputs_five_classes_and_other_images_are_named(tmp_path: Path) -> N
     keras.Sequential([keras.Input((28, 28)), flat(), dense(5)]).save(tmp_path / "five.keras")
     assert "gives [batch, 5], not ten classes" in refusal(tmp_path / "five.keras")
     keras.Sequential([keras.Input((40, 40)), flat(), dense(10)]).save(tmp_path / "wide.keras")
-    assert "takes [batch, 40, 40], which is no image of 28x28 pixels" in refusal(tmp_path / "wide.keras")
+    assert "takes [batch, 40, 40], which is not an image of 28x28 pixels" in refusal(tmp_path / "wide.keras")
 
 
 def test_weights_that_lie_elsewhere_are_not_read(tmp_path: Path) -> None:
