@@ -212,6 +212,13 @@ def test_a_bare_device_says_what_the_suite_needs(tmp_path: Path) -> None:
         assert done.stderr.count("\n") == 1
 
 
+def test_a_folder_that_cannot_be_made_is_one_line_before_anything_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = bare("-o", str(tmp_path / "file" / "below"), home=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert f"cannot write to {tmp_path / 'file' / 'below'}: Not a directory" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -77,6 +77,7 @@ def command(
     compares = against is not None and not against.endswith(".json")
     files = [output / f"{'against' if compares else 'bench'}.{end}" for end in ("json", "md", "html")] if output else []
     check_outputs(files, [model, original, data, None if compares else against], overwrite=overwrite)
+    _make(output)
     if data:
         os.environ["FMNIST_DATA"] = str(data.resolve())
     if against and compares:
@@ -103,6 +104,16 @@ def command(
             content = _run_suite(options, Path(scratch), *amount)
     _show("")
     _publish("bench", content, page(Results(content), earlier), output, output_format)
+
+
+def _make(output: Path | None) -> None:
+    """Make the folder of the report, so that minutes of measuring are not lost to one that can't be written."""
+    try:
+        if output:
+            output.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=output).close()
+    except OSError as error:
+        raise OutputError(f"cannot write to {output}: {error.strerror}; name another place") from error
 
 
 def _only_runtime(wanted: bool, needs_suite: bool) -> bool:
@@ -164,7 +175,6 @@ def _publish(name: str, content: Any, shown: Page, output: Path | None, output_f
     if output:
         files = {f"{name}.json": json.dumps(content, indent=1) + "\n"}
         files |= {f"{name}.md": markdown(shown), f"{name}.html": html(shown)} if renders else {}
-        output.mkdir(parents=True, exist_ok=True)
         for file, written in files.items():
             write_atomically(output / file, written)
         note(f"wrote {', '.join(files)} to {output}" + ("" if renders else "; the extra [bench] adds the pages"))
