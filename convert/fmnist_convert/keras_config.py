@@ -12,7 +12,6 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
@@ -60,16 +59,8 @@ _ACTIVATIONS: Final = {
 }
 
 
-@dataclass
-class Modernized:
-    """A description that the installed Keras can build, and what was changed."""
-
-    config: Config
-    notes: list[str] = field(default_factory=list)  # sentences for people, each once
-
-
-def modernize(config: Any, keras_version: str) -> Modernized:
-    """Return the network's description in the form of the installed Keras.
+def modernize(config: Any, keras_version: str) -> tuple[Config, list[str]]:
+    """Return the network's description in the form of the installed Keras, and sentences on what was changed.
 
     `config` is the parsed config.json of a .keras file or the `model_config` of an .h5 file; `keras_version` is the
     version that wrote it, for messages. Raises ModelError, without the file's name, unless it is a network of Keras's
@@ -79,15 +70,14 @@ def modernize(config: Any, keras_version: str) -> Modernized:
         config = {**config, "config": {"name": "sequential", "layers": config["config"]}}
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
         raise ModelError("it describes no network; save it with `model.save('model.keras')`")
-    result = Modernized({})
-    result.config = _Modernizer(result.notes, keras_version).model(config)
-    return result
+    modernizer = _Modernizer(keras_version)
+    return modernizer.model(config), modernizer.notes
 
 
 class _Modernizer:
-    def __init__(self, notes: list[str], keras_version: str) -> None:
-        self._notes, self._version = notes, keras_version
-        self._takes_floats = True
+    def __init__(self, keras_version: str) -> None:
+        self.notes: list[str] = []
+        self._version, self._takes_floats = keras_version, True
 
     def model(self, node: Config) -> Config:
         """Rewrite a Sequential or Functional model, which may itself be a layer."""
@@ -246,8 +236,8 @@ class _Modernizer:
         return f"load it where that is known, write a SavedModel ({how}), and convert that folder"
 
     def _say(self, note: str) -> None:
-        if note not in self._notes:
-            self._notes.append(note)
+        if note not in self.notes:
+            self.notes.append(note)
 
 
 def _made(module: str, name: str, config: Config) -> Config:

@@ -36,24 +36,24 @@ def build_network(path: Path, file: KerasFile) -> tuple[Any, list[str]]:
     Raises ModelError if it is not a network of Keras's layers, was never built, or needs more weights than it has.
     """
     try:
-        modern = modernize(file.config, file.version)
+        config, notes = modernize(file.config, file.version)
     except ModelError as error:
         raise ModelError(f"{path} can't be converted: {error}") from error
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelError(
             f"{path} is not a Keras model: its description can't be read ({error}); save or download it again"
         ) from error
-    if not any(_input_layers(modern.config)) and "build_input_shape" not in modern.config["config"]:
+    if not any(_input_layers(config)) and "build_input_shape" not in config["config"]:
         raise ModelError(
             f"{path} has never been built: it has no input shape and no weights. Begin the network with "
             "`keras.Input((28, 28))`, or fit it, and save it again"
         )
     with _quiet_keras(), _explained(path, file):
-        _check_size(path, modern.config, file.values)
-        model = _deserialized(modern.config)
+        _check_size(path, config, file.values)
+        model = _deserialized(config)
         _load_weights(model, file.weights)
         _fix_normalization(model)
-    return model, modern.notes
+    return model, notes
 
 
 def inference(model: Any, output: int) -> Callable[[NDArray[Any]], NDArray[np.float32]]:

@@ -53,7 +53,8 @@ class Original:
     @property
     def is_photo(self) -> bool:
         """Tell whether it is a network for photos: RGB pictures of at least 48x48 pixels."""
-        return is_photo_shape(self.input_shape)
+        shape = self.input_shape or ()
+        return len(shape) == 3 and shape[2] == 3 and (shape[0] or 0) >= _PHOTO_SIDE
 
     def float_predict(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Return probabilities, float32 [n, 10], for images in the network's own input form."""
@@ -69,11 +70,6 @@ class Original:
         if not len(images):
             return np.zeros((0, len(LABELS)), np.float32)
         return self.float_predict(self.form.apply(images))
-
-
-def is_photo_shape(shape: Sequence[int | None] | None) -> bool:
-    """Tell whether [side, side, 3] is the input of a network for photos."""
-    return shape is not None and len(shape) == 3 and shape[2] == 3 and (shape[0] or 0) >= _PHOTO_SIDE
 
 
 def as_probabilities(values: NDArray[np.float32], output: OutputKind) -> NDArray[np.float32]:
