@@ -93,8 +93,8 @@ def print_findings(findings: list[tuple[bool, str]]) -> None:
 
 
 def shows_progress() -> bool:
-    """Tell whether a progress bar makes sense: a person watches standard error and did not ask for quiet."""
-    return not is_quiet() and sys.stderr.isatty()
+    """Tell whether a progress bar makes sense: a person watches, did not ask for quiet, and the cursor can move."""
+    return not is_quiet() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 @contextlib.contextmanager
