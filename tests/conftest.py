@@ -15,6 +15,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any speed")
 
+os.environ["TERM"] = "xterm-256color"  # the tests' terminals are of this kind, whoever starts the tests
+
 _FOLDER = pytest.StashKey[str]()
 
 
