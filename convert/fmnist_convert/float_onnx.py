@@ -69,7 +69,7 @@ def _read(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.ModelProto.FromString(content)
     except Exception as error:  # protobuf's DecodeError, which is untyped
-        raise ModelError(f"{unknown} ({error})") from error
+        raise ModelError(unknown) from error
     if not model.graph.node:
         raise ModelError(unknown)
     tensors = [tensor for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
