@@ -50,9 +50,12 @@ Show = Callable[[str, int, int, Mapping[str, float]], None]
     type=click.Choice(RECIPES["classifier"]),
     help="How to train the classifier.  [default: default]",
 )
-@click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Epochs instead of the recipe's.")
+@click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Epochs, instead of the recipe's.")
 @click.option(
-    "--batch-size", type=click.IntRange(min=1, max=60_000), metavar="N", help="Images a step instead of the recipe's."
+    "--batch-size",
+    type=click.IntRange(min=1, max=60_000),
+    metavar="N",
+    help="Images per step, instead of the recipe's.",
 )
 @click.option(
     "--seed",
@@ -85,7 +88,7 @@ Show = Callable[[str, int, int, Mapping[str, float]], None]
 )
 @output_folder_option
 @overwrite_option
-@click.option("--resume", is_flag=True, help="Go on after an interrupted training's last finished epoch.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted training after its last finished epoch.")
 @common_options
 def train(
     part: str,
@@ -103,7 +106,7 @@ def train(
 ) -> None:
     """Train a network with Keras. Writes its .keras file and the record of its training to a folder.
 
-    The classifier's recipe `default` is what the shipped model is made by (five to ten minutes on one core), `tutorial`
+    The classifier's recipe `default` made the shipped model (five to ten minutes on one core); `tutorial` is
     the ten epochs of the tutorial that this project grew from (under a minute). The photo model (--part photo) takes
     about half an hour on two cores. Needs the extra [train].
     """

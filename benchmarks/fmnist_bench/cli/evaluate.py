@@ -87,7 +87,7 @@ def subject_options(function: Function) -> Function:
     metavar="LABEL,LABEL,...",
     help='Count these labels as one, as in "T-shirt/top,Pullover,Shirt"; may be repeated.',
 )
-@format_option(*FORMS, help_text="Form of the output; csv has a line for each figure.")
+@format_option(*FORMS, help_text="Output format; csv has one line per figure.")
 @output_file_option
 @click.option(
     "--report",

@@ -50,34 +50,34 @@ FORMS: Final = ("text", "json", "jsonl", "csv")
 @click.option(
     "--files-from",
     metavar="LIST",
-    help="Also classify the files that LIST names, one a line; - reads the list from standard input.",
+    help="Also classify the files named in LIST, one per line; - reads the list from standard input.",
 )
-@click.option("-0", "--null", is_flag=True, help="The paths in LIST end with a zero byte, as of `find -print0`.")
+@click.option("-0", "--null", is_flag=True, help="Paths in LIST end with a zero byte, as from `find -print0`.")
 @click.option(
     "--watch",
     "watched",
     type=click.Path(path_type=Path, readable=False, file_okay=False, exists=True),
     metavar="DIR",
-    help="Classify what is in DIR, and what is dropped into it, when it is completely written; until Ctrl-C.",
+    help="Classify the files in DIR and those dropped into it, each when complete; until Ctrl-C.",
 )
 @click.option(
     "--state",
     type=OUTPUT_FILE,
     metavar="FILE",
-    help="Remember in FILE what --watch has done, so that the next start goes on there.",
+    help="Remember in FILE what --watch has done, so that the next run continues there.",
 )
 @click.option(
     "--settle",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="For --watch, how long a file must not have changed.  [default: 1]",
+    help="With --watch, how long a file must stay unchanged.  [default: 1]",
 )
-@format_option(*FORMS, help_text="Form of the output; jsonl is one JSON object a line.")
+@format_option(*FORMS, help_text="Output format; jsonl is one JSON object per line.")
 @click.option(
     "--top-k",
     type=click.IntRange(1, 10),
     metavar="N",
-    help="Show the N best classes.  [default: 1 in text, 3 in the other forms]",
+    help="Show the N best classes.  [default: 1 in text, 3 in the other formats]",
 )
 @min_confidence_option
 @route_option
@@ -86,9 +86,9 @@ FORMS: Final = ("text", "json", "jsonl", "csv")
     "explanations",
     type=FOLDER,
     metavar="DIR",
-    help="Draw for each picture what the model saw and answered, as a PNG file in DIR.",
+    help="For each picture, draw what the model saw and answered as a PNG file in DIR.",
 )
-@click.option("--show", is_flag=True, help="Print what the dataset classifier saw above each answer; text only.")
+@click.option("--show", is_flag=True, help="Print above each answer what the dataset classifier saw; text only.")
 @max_pixels_option
 @model_option
 @threads_option
@@ -98,7 +98,7 @@ FORMS: Final = ("text", "json", "jsonl", "csv")
     default=1,
     show_default=True,
     metavar="N",
-    help="Processes; for many files, as many as the machine has cores.",
+    help="Processes; for many files, use one per core.",
 )
 @output_file_option
 @overwrite_option
@@ -107,8 +107,8 @@ FORMS: Final = ("text", "json", "jsonl", "csv")
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Name the garments in pictures. FILE is an image, a folder (with -r), or - for an image on standard input.
 
-    Prints a row for each, in the order given. An input that can't be classified gets an error row, the others go on,
-    and the exit code is 1.
+    Prints one row per picture, in the order given. If an input can't be classified, it gets an error row, the others
+    are still classified, and the exit code is 1.
     """
     form = chosen_form(options.pop("output_format"), options["output"], *FORMS)
     request = ClassifyRequest(output_format=form, **options)

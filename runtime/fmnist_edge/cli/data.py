@@ -60,7 +60,7 @@ def command() -> None:
     default=STALL_SECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="Give a source up when nothing comes from it for so long.",
+    help="Give up on a source after this long without data.",
 )
 @common_options
 def fetch(output: Path | None, photos: bool, force: bool, overwrite: bool, timeout: float) -> None:

@@ -134,7 +134,7 @@ def terminal_columns() -> int:
 
 
 model_option = click.option(
-    "--model", "model", type=FILE, metavar="FILE", help="Another .onnx file instead of the embedded one."
+    "--model", "model", type=FILE, metavar="FILE", help="Use this .onnx file instead of the embedded one."
 )
 data_option = click.option(
     "--data",
@@ -150,7 +150,7 @@ output_folder_option = click.option(
     type=FOLDER,
     metavar="DIR",
     required=True,
-    help="Folder for the results; made if missing.",
+    help="Folder for the results; created if missing.",
 )
 output_file_option = click.option(
     "-o",
@@ -166,7 +166,7 @@ text_or_json_option = click.option(
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="Form of the output.",
+    help="Output format.",
 )
 
 
@@ -176,7 +176,7 @@ def format_option(*forms: str, help_text: str) -> Callable[[Function], Function]
         "--format",
         "output_format",
         type=click.Choice(forms),
-        help=f"{help_text}  [default: that of --output's ending, or text]",
+        help=f"{help_text}  [default: by the extension of --output, else text]",
     )
 
 
@@ -192,7 +192,7 @@ threads_option = click.option(
     default=1,
     show_default=True,
     metavar="N",
-    help="Threads of onnxruntime; the answer does not depend on it.",
+    help="onnxruntime's threads; answers don't depend on it.",
 )
 
 
@@ -208,7 +208,7 @@ min_confidence_option = click.option(
     type=click.FloatRange(0, 1),
     callback=_is_number,
     metavar="P",
-    help="Call the label `unsure` if its probability is below P, 0..1.  [default: the model's own threshold]",
+    help="The label is `unsure` if the best probability is below P (0..1).  [default: the model's own threshold]",
 )
 route_option = click.option(
     "--as",
@@ -216,13 +216,13 @@ route_option = click.option(
     type=click.Choice(["auto", "photo", "dataset"]),
     default="auto",
     show_default=True,
-    help="Give every picture to one model; auto: 28x28 pixels to the dataset classifier, others to the photo model.",
+    help="Use one model for every picture; auto: dataset classifier for 28x28 pixels, photo model for others.",
 )
 max_pixels_option = click.option(
     "--max-pixels",
     type=click.IntRange(1, 178_956_970),  # twice Pillow's MAX_IMAGE_PIXELS: it refuses more itself
     metavar="N",
-    help="Refuse pictures of more pixels, of a JPEG after its reduced decoding.  [default: 25000000]",
+    help="Refuse larger pictures (for a JPEG, after decoding at reduced scale).  [default: 25000000]",
 )
 
 
