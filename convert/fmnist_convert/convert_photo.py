@@ -244,7 +244,7 @@ def read_photo_network(model: Any) -> PhotoNetwork:
 
     kinds, shape = keras.layers, tuple(model.input_shape)
     if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
-        raise ModelError(f"a photo model takes RGB squares [batch, side, side, 3], not {list(shape)}")
+        raise ModelError(f"a photo model takes RGB squares [batch, side, side, 3], not {list(shape)}: rebuild it so")
     *layers, dense = (one for one in model.layers if not isinstance(one, kinds.Dropout))
     scaled = []  # by the temperature of the softmax; reading a file puts a Rescaling by 1 in the place of a Dropout
     while layers and isinstance(layers[-1], kinds.Rescaling):
@@ -252,7 +252,10 @@ def read_photo_network(model: Any) -> PhotoNetwork:
     pooling: Any = layers[-1] if layers else None
     is_head = isinstance(pooling, kinds.GlobalAveragePooling2D) and isinstance(dense, kinds.Dense)
     if not is_head or dense.units != len(LABELS) or dense.activation is not keras.activations.softmax:
-        raise ModelError("a photo model ends in GlobalAveragePooling2D and Dense(10, activation='softmax')")
+        raise ModelError(
+            "a photo model ends in GlobalAveragePooling2D and Dense(10, activation='softmax'), which this one doesn't: "
+            "rebuild it so, or train one with `fmnist-edge train --recipe photo`"
+        )
     kernel = np.asarray(dense.kernel, np.float64)
     bias = np.asarray(dense.bias, np.float64) if dense.use_bias else np.zeros(len(LABELS))
     for one in scaled:

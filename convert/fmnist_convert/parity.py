@@ -182,7 +182,7 @@ def predict_split(
     progress.step(f"loading {path.name}")
     original = open_original(path)
     if original.is_photo:
-        raise ModelError(f"{path} is a model for photos; only classifiers of the dataset's images compare here")
+        raise ModelError(f"{path} is a model for photos: give classifiers of the dataset's images")
     if original.form is None:
         original, _ = with_measured_form(original, load_split("train", data))
     assert original.form is not None

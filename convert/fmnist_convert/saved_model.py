@@ -51,7 +51,9 @@ def open_saved_model(path: Path, kind: Kind, sha256: str, form_name: str | None)
     try:
         loaded = tf.saved_model.load(str(path))
     except Exception as error:  # TensorFlow raises many types
-        raise ModelError(f"{path} can't be loaded by TensorFlow {tf.__version__}: {cause_of(error)}") from error
+        raise ModelError(
+            f"{path} can't be loaded by TensorFlow {tf.__version__}: {cause_of(error)}; {_ADVICE}"
+        ) from error
     function = _signature(loaded, path)
     _refuse_effects(function, path)
     inputs = function.structured_input_signature[1]
