@@ -18,7 +18,7 @@ from fmnist_edge.batch import Result, classify_sources, walk
 from fmnist_edge.classifier import Classifier
 from fmnist_edge.dataset import SplitName, load_split
 from fmnist_edge.errors import DataError, UsageError
-from fmnist_edge.images import ImageSource
+from fmnist_edge.image_files import ImageSource
 from fmnist_edge.model_info import LABELS
 from fmnist_edge.pictures import Part, Picture, read_bytes, read_collections
 

@@ -22,7 +22,7 @@ from fmnist_edge.errors import FmnistEdgeError, ImageError, printable
 from fmnist_edge.image_files import read_file, read_stream, recognise
 
 if TYPE_CHECKING:
-    from fmnist_edge.images import ImageSource
+    from fmnist_edge.image_files import ImageSource
 
 DEFAULT_TOP_K: Final = 3  # classes listed in a record: enough to see what the best one competed with
 DECIMALS: Final = 4  # of a probability in a record; devices agree to far more than that

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmnist_edge.errors import ImageError, ModelError, UsageError
-from fmnist_edge.image_files import MAX_PIXELS, read_file, read_plain_png, read_stream
-from fmnist_edge.images import ImageSource, check_batch, fit, on_dark_background
+from fmnist_edge.image_files import MAX_PIXELS, ImageSource, read_file, read_plain_png, read_stream
+from fmnist_edge.images import check_batch, fit, on_dark_background
 from fmnist_edge.model_info import (
     EMBEDDED_CLASSIFIER,
     EMBEDDED_PHOTO_MODEL,

@@ -17,8 +17,16 @@ import numpy as np
 import PIL.Image
 
 from fmnist_edge.errors import ImageError, install_hint
-from fmnist_edge.image_files import MAX_PIXELS, check_file, check_size, read_file, read_stream, recognise
-from fmnist_edge.images import ImageSource, picture_array
+from fmnist_edge.image_files import (
+    MAX_PIXELS,
+    ImageSource,
+    check_file,
+    check_size,
+    picture_array,
+    read_file,
+    read_stream,
+    recognise,
+)
 from fmnist_edge.model_info import IMAGE_SIDE, LEAST_SIDE
 
 # Where nobody has set up logging, Python prints errors that Pillow logs; a handler that does nothing stops that.
@@ -31,7 +39,7 @@ def decode(source: ImageSource, *, max_pixels: int = MAX_PIXELS, least_side: int
     """Return a picture upright and opaque, as a PIL image of mode L or RGB, its colours in sRGB.
 
     `source` is a path, the bytes of an image file, a file opened in binary mode, a PIL image or an array (see
-    `images.picture_array`). Of several frames the first is taken, and `is_first_of_several` tells.
+    `image_files.picture_array`). Of several frames the first is taken, and `is_first_of_several` tells.
     A picture with a long side of at least twice `least_side` is averaged down by the largest whole factor that leaves
     `least_side` pixels or more. Transparency is laid on white; on black if the picture is 28x28, or bright and grey.
     Pictures with more than `max_pixels` pixels are refused before they are decoded (of a JPEG, those of its reduced

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from fmnist_edge.classifier import Prediction
 from fmnist_edge.decoding import decode
-from fmnist_edge.image_files import MAX_PIXELS
-from fmnist_edge.images import ImageSource
+from fmnist_edge.image_files import MAX_PIXELS, ImageSource
 
 SIDE: Final = 280  # pixels of each square; ten for each of the 28 of a dataset picture
 _MARGIN: Final = 12

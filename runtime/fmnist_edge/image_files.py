@@ -1,4 +1,4 @@
-"""The bytes of an image file: reading them, telling the format, the limits of decoding, the quick path for small PNGs.
+"""Where pictures come from: files and arrays, their formats, the limits of decoding, the quick path for small PNGs.
 
 Of Pillow it imports the C half alone.
 
@@ -15,7 +15,7 @@ import errno
 import os
 import re
 import stat
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from fmnist_edge.model_info import IMAGE_SIDE
 
 if TYPE_CHECKING:
     import PIL.Image
+
+ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | PIL.Image.Image | NDArray[np.uint8 | np.bool_]"
+"""A path, the bytes of an image file, a file opened in binary mode, a PIL image, or an array (see `picture_array`)."""
 
 # An image file larger than this is refused before it is read. The largest picture that is decoded takes 100 MB as
 # an uncompressed file with 4 bytes a pixel; compressed ones take far less.
@@ -134,6 +137,41 @@ def _what_it_is(mode: int) -> str:
 def too_many_bytes() -> ImageError:
     """Return the error for a file above MAX_FILE_BYTES."""
     return ImageError("too-large", f"larger than {MAX_FILE_BYTES // 2**20} MiB; reduce the picture first")
+
+
+_CHANNELS: Final = (1, 2, 3, 4)
+
+
+def picture_array(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the array of one picture as uint8 [height, width] or [height, width, 2..4].
+
+    Accepts uint8 0..255 or bool (False black, True white): [height, width], or [height, width, channels] with 1
+    (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA) channels, or either with a leading dimension of 1.
+    Raises ImageError (wrong-array) for anything else.
+    """
+    pixels = array * np.uint8(255) if array.dtype == np.bool_ else array
+    if pixels.ndim in (3, 4) and pixels.shape[0] == 1 and (pixels.ndim == 4 or pixels.shape[2] not in _CHANNELS):
+        pixels = pixels[0]
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in _CHANNELS)
+    if pixels.dtype != np.uint8 or not is_picture or pixels.size == 0:
+        expected = "uint8 [height, width] or [height, width, channels], 0..255"
+        raise ImageError("wrong-array", f"expected {expected}, got {array.dtype} {list(array.shape)}; {_hint(array)}")
+    return pixels
+
+
+def _hint(array: NDArray[Any]) -> str:
+    """Say how to turn an array into a picture."""
+    if array.size == 0:
+        return "it holds no pixel"
+    if np.issubdtype(array.dtype, np.floating):
+        return "(array * 255).astype(numpy.uint8) if its values lie in 0..1"
+    if array.dtype not in (np.uint8, np.bool_):
+        return "array.astype(numpy.uint8) if its values lie in 0..255"
+    if array.ndim == 3 and array.shape[0] in _CHANNELS and array.shape[1:] != (IMAGE_SIDE, IMAGE_SIDE):
+        return "array.transpose(1, 2, 0) if the channels come first"
+    return "classify takes one picture; predict takes uint8 [n, 28, 28]"
 
 
 # More pixels than this are refused (of a JPEG, those of its reduced decoding), unless a caller sets another limit.

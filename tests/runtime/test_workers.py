@@ -19,7 +19,7 @@ from fmnist_edge import Classifier, FmnistEdgeError, workers
 from fmnist_edge.batch import Result, classify_all
 from fmnist_edge.classifier import Prediction
 from fmnist_edge.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE
-from fmnist_edge.images import ImageSource
+from fmnist_edge.image_files import ImageSource
 from fmnist_edge.workers import classify_with_workers
 from tests.reliability.processes import with_endless_list
 from tests.runtime.pictures import encoded, garment
