@@ -31,6 +31,10 @@ def test_a_bar_is_never_wider_than_the_terminal(columns: int) -> None:
     assert max(map(len, lines)) <= columns
 
 
+def test_a_terminal_that_does_not_know_its_width_gets_a_bar_of_full_width() -> None:
+    assert f"Classifying  [{36 * '#'}]" in drawn(SCRIPT, "classify", *SAMPLES, columns=0)
+
+
 def test_a_note_takes_the_line_of_the_bar(animation: Path) -> None:
     assert "\r\x1b[Ka.gif: has several frames" in drawn(SCRIPT, "classify", *SAMPLES, animation, columns=80).replace(
         str(animation), "a.gif"

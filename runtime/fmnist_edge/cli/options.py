@@ -129,7 +129,7 @@ def progress_bar(label: str, length: int | None, shown: Callable[[Any], str] | N
 def terminal_columns() -> int:
     """Return the width of the terminal behind standard error: shutil asks standard output, which may be a file."""
     with contextlib.suppress(OSError, ValueError):
-        return int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stderr.fileno()).columns)
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stderr.fileno()).columns) or 80
     return 80
 
 
