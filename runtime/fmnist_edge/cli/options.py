@@ -114,6 +114,7 @@ def progress_bar(label: str, length: int | None, shown: Callable[[Any], str] | N
         length=length,
         label=label,
         show_pos=length is None,
+        show_eta=room >= _LEAST_BAR,
         bar_template="%(label)s  %(info)s" if length is None else "%(label)s  [%(bar)s]  %(info)s",
         item_show_func=(lambda item: shown(item) if shown and item else None) if figures else None,
         width=max(_LEAST_BAR, min(_WIDEST_BAR, room - _FIGURES * figures)),
