@@ -39,9 +39,9 @@ def test_this_device_reproduces_the_measured_answers() -> None:
 
 def test_info_describes_both_embedded_models_or_the_one_given(model: Path) -> None:
     both = json.loads(run("info", "--format", "json").stdout)
-    assert [Path(facts["file"]).name for facts in both] == [EMBEDDED_CLASSIFIER.name, EMBEDDED_PHOTO_MODEL.name]
+    assert [Path(described["file"]).name for described in both] == [EMBEDDED_CLASSIFIER.name, EMBEDDED_PHOTO_MODEL.name]
     text = run("info").stdout
-    assert all(f"sha256: {facts['sha256']}" in text for facts in both)
+    assert all(f"sha256: {described['sha256']}" in text for described in both)
     assert json.loads(run("info", model, "--format", "json").stdout)["sha256"] == both[0]["sha256"]
 
 
@@ -99,12 +99,12 @@ def test_verify_says_what_a_model_lacks(tmp_path: Path, name: str, content: byte
 
 
 def test_info_states_contract_and_sum_of_the_file() -> None:
-    facts = json.loads(run("info", EMBEDDED_CLASSIFIER, "--format", "json").stdout)
-    assert facts["sha256"] == hashlib.sha256(EMBEDDED_CLASSIFIER.read_bytes()).hexdigest()
-    assert facts["bytes"] == EMBEDDED_CLASSIFIER.stat().st_size
-    assert facts["input"]["shape"] == ["batch", 28, 28]
-    assert facts["operators"]["Gemm"] == 2
-    assert len(facts["labels"]) == 10
+    described = json.loads(run("info", EMBEDDED_CLASSIFIER, "--format", "json").stdout)
+    assert described["sha256"] == hashlib.sha256(EMBEDDED_CLASSIFIER.read_bytes()).hexdigest()
+    assert described["bytes"] == EMBEDDED_CLASSIFIER.stat().st_size
+    assert described["input"]["shape"] == ["batch", 28, 28]
+    assert described["operators"]["Gemm"] == 2
+    assert len(described["labels"]) == 10
 
 
 def test_info_as_text_is_readable_without_colour_codes_in_a_pipe() -> None:

@@ -117,7 +117,7 @@ CLASSIFIER = Classifier()
 
 @settings(max_examples=60)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 28), st.integers(1, 28)), elements=st.integers(120, 136)))
-def test_the_ground_is_the_mean_of_the_outermost_pixels(image: np.ndarray) -> None:
+def test_the_background_is_the_mean_of_the_outermost_pixels(image: np.ndarray) -> None:
     outermost = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
     expected = image if outermost.mean() <= 127.5 else 255 - image
     assert np.array_equal(on_dark_background(image), expected)
@@ -125,6 +125,6 @@ def test_the_ground_is_the_mean_of_the_outermost_pixels(image: np.ndarray) -> No
 
 @settings(max_examples=30)
 @given(IMAGES)
-def test_a_light_ground_is_negated_on_the_short_way_too(image: np.ndarray) -> None:
+def test_a_light_background_is_negated_on_the_short_way_as_well(image: np.ndarray) -> None:
     begun = CLASSIFIER.begin(png(image))
     assert np.array_equal(begun, load_image(png(image)))

@@ -30,7 +30,7 @@ def names(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_kit_holds_models_facts_vectors_examples_and_page_and_nothing_else(kit: Path) -> None:
+def test_a_kit_holds_models_description_vectors_examples_and_page_and_nothing_else(kit: Path) -> None:
     expected = {"SHA256SUMS", "README.md", "LICENSE", "LICENSE-fashion-mnist.txt", "labels.json", "model.json"}
     expected |= {f"{name}.{end}" for name in ("fmnist-mlp.int8", "fmnist-photo.int8") for end in ("onnx", "md")}
     expected |= {"python/classify.py", "node/classify.js", "node/package.json", "node/.npmrc"}
@@ -45,13 +45,13 @@ def test_a_kit_holds_models_facts_vectors_examples_and_page_and_nothing_else(kit
     assert {f"web/{name}" for name in page} <= found
 
 
-def test_models_are_the_shipped_ones_and_facts_are_theirs(kit: Path) -> None:
+def test_models_are_the_shipped_ones_and_described_as_they_are(kit: Path) -> None:
     assert json.loads((kit / "labels.json").read_text()) == list(LABELS)
-    facts = json.loads((kit / "model.json").read_text())
+    description = json.loads((kit / "model.json").read_text())
     for kind, model in (("classifier", EMBEDDED_CLASSIFIER), ("photo", EMBEDDED_PHOTO_MODEL)):
         assert (kit / model.name).read_bytes() == model.read_bytes()
-        assert facts[kind] == read_side_json(model)
-    assert facts["web_runtime"] is None
+        assert description[kind] == read_side_json(model)
+    assert description["web_runtime"] is None
 
 
 def test_vectors_are_readable_with_numpy_alone_and_photos_are_small(kit: Path) -> None:
@@ -195,9 +195,9 @@ def own(tmp_path: Path) -> Path:
 
 def test_a_model_of_ones_own_takes_the_place_of_the_embedded_one_of_its_kind(own: Path, tmp_path: Path) -> None:
     assert run("deploy", tmp_path / "out", "--model", own).returncode == 0
-    facts = json.loads((tmp_path / "out" / "model.json").read_text())
-    assert facts["classifier"]["file"] == "my-own--1.int8.onnx"
-    assert facts["photo"]["file"] == EMBEDDED_PHOTO_MODEL.name
+    description = json.loads((tmp_path / "out" / "model.json").read_text())
+    assert description["classifier"]["file"] == "my-own--1.int8.onnx"
+    assert description["photo"]["file"] == EMBEDDED_PHOTO_MODEL.name
     assert (tmp_path / "out" / "my-own--1.int8.onnx").read_bytes() == own.read_bytes()
     assert not (tmp_path / "out" / EMBEDDED_CLASSIFIER.name).exists()
     done = run("deploy", "--check", tmp_path / "out")
@@ -210,8 +210,8 @@ def test_a_model_of_ones_own_takes_the_place_of_the_embedded_one_of_its_kind(own
 
 def test_what_convert_wrote_beside_a_model_is_taken_with_it(own: Path, tmp_path: Path) -> None:
     digest = hashlib.sha256(own.read_bytes()).hexdigest()
-    facts = {**read_side_json(EMBEDDED_CLASSIFIER), "name": "mine", "version": "7"}
-    own.with_suffix(".json").write_text(json.dumps(facts))
+    description = {**read_side_json(EMBEDDED_CLASSIFIER), "name": "mine", "version": "7"}
+    own.with_suffix(".json").write_text(json.dumps(description))
     own.with_suffix(".md").write_text("# mine")
     vectors = json.loads(EMBEDDED_CLASSIFIER.with_suffix(".vectors.json").read_text())
     own.with_suffix(".vectors.json").write_text(json.dumps(vectors))

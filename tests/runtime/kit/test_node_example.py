@@ -71,8 +71,8 @@ def test_photos_get_the_labels_of_the_command(installed: Path) -> None:
         pytest.skip("needs $FMNIST_PHOTOS")
     theirs = [LABELS[int(Classifier().classify(path).probabilities.argmax())] for path in photos]
     before = (installed / "model.json").read_bytes()
-    facts = json.loads(before)
-    changed = {**facts, "photo": {**facts["photo"], "unsure_below": 0}}  # the best class, whatever its probability
+    described = json.loads(before)
+    changed = {**described, "photo": {**described["photo"], "unsure_below": 0}}  # never unsure
     (installed / "model.json").write_text(json.dumps(changed))
     try:
         mine = [line.rsplit(": ", 1)[1] for line in labels(node(installed, *photos).stdout)]
