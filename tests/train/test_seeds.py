@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from fmnist_train.fit import Training, chosen_seed, seed_figures
+from fmnist_train.fit import chosen_seed, seed_figures
+from fmnist_train.record import Training
 from tests.train.conftest import Run
 
 SHORT_SEEDS = ("--seeds", "2", "--seed", "5", "--epochs", "2", "--batch-size", "2048")

@@ -11,6 +11,8 @@ import io
 import json
 import shutil
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,6 +54,16 @@ class Backup:
             raise OutputError(
                 f"cannot write to {self.folder.parent}: {reason}; choose another place with -o"
             ) from error
+
+    @contextmanager
+    def kept_if_useful(self) -> Iterator[None]:
+        """On any exception, discard the backup if no epoch was finished."""
+        try:
+            yield
+        except BaseException:
+            if not self.exists():
+                self.discard()
+            raise
 
     def discard(self) -> None:
         """Remove the folder, if there is one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -110,12 +110,11 @@ def train(
     the ten epochs of the tutorial that this project grew from (under a minute). The photo model (--part photo) takes
     about half an hour on two cores. Needs the extra [train].
     """
+    options = _Options(epochs, batch_size, seed, data, output, overwrite, resume)
     if part == "photo":
         _refuse({"--recipe": recipe_name, "--seeds": seeds}, "--part photo")
         _require_extra()
-        from fmnist_edge.pictures import named_collections
-
-        _train_photo(epochs, batch_size, seed, data, named_collections(pictures, photos), output, overwrite, resume)
+        _train_photo(options, pictures, photos)
         return
     _refuse({"--pictures": pictures or None, "--photos": photos}, "--part classifier")
     recipe_name = recipe_name or "default"
@@ -123,9 +122,22 @@ def train(
         raise click.UsageError("--seeds chooses by validation images, and the recipe tutorial keeps none out.")
     _require_extra()
     if seeds:
-        _train_seeds(recipe_name, epochs, batch_size, range(seed, seed + seeds), data, output, overwrite, resume)
+        _train_seeds(options, recipe_name, range(seed, seed + seeds))
     else:
-        _train_classifier(recipe_name, epochs, batch_size, seed, data, output, overwrite, resume)
+        _train_classifier(options, recipe_name)
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What every kind of training is given."""
+
+    epochs: int | None
+    batch_size: int | None
+    seed: int
+    data: Path | None
+    output: Path
+    overwrite: bool
+    resume: bool
 
 
 def _refuse(options: Mapping[str, object], context: str) -> None:
@@ -144,122 +156,91 @@ def _require_extra() -> None:
             raise MissingExtraError("train", "train", name)
 
 
-def _train_photo(
-    epochs: int | None,
-    batch_size: int | None,
-    seed: int,
-    data: Path | None,
-    collections: list[Path],
-    output: Path,
-    overwrite: bool,
-    resume: bool,
-) -> None:
+def _train_photo(options: _Options, pictures: tuple[Path, ...], photos: Path | None) -> None:
+    from fmnist_edge.pictures import named_collections
     from fmnist_train.photo_fit import MODEL_FILE, RECORD_FILE, photo_backup, train_photo
     from fmnist_train.recipes import named_photo_recipe
 
-    check_outputs([output / MODEL_FILE, output / RECORD_FILE], collections, overwrite=overwrite)
-    recipe = named_photo_recipe(epochs=epochs, batch_size=batch_size)
-    backup = photo_backup(recipe, seed, output)
-    _announce_discarded(backup, output, resume)
+    collections = named_collections(pictures, photos)
+    files = [options.output / MODEL_FILE, options.output / RECORD_FILE]
+    check_outputs(files, collections, overwrite=options.overwrite)
+    recipe = named_photo_recipe(epochs=options.epochs, batch_size=options.batch_size)
+    backup = photo_backup(recipe, options.seed, options.output)
+    _announce_discarded(backup, options)
     note(f"reading pictures from {', '.join(map(str, collections))}")
-    with _bars() as show, _resume_hint(backup, output):
+    with _bars("step") as show, _resume_hint(backup, options.output):
         training = train_photo(
             recipe,
-            seed,
-            output,
+            options.seed,
+            options.output,
             collections,
-            data=data,
-            resume=resume,
+            data=options.data,
+            resume=options.resume,
             on_read=lambda done, total: show("reading", done, total, {}),
             on_step=lambda step, figures: show("training", step, recipe.epochs * recipe.steps, figures),
         )
     click.echo(_photo_summary(training.record, training.files))
 
 
-def _train_classifier(
-    recipe_name: str,
-    epochs: int | None,
-    batch_size: int | None,
-    seed: int,
-    data: Path | None,
-    output: Path,
-    overwrite: bool,
-    resume: bool,
-) -> None:
+def _train_classifier(options: _Options, recipe_name: str) -> None:
     from fmnist_train.fit import MODEL_FILE, RECORD_FILE, backup_for, train
     from fmnist_train.recipes import named_recipe
 
-    check_outputs([output / MODEL_FILE, output / RECORD_FILE], [data], overwrite=overwrite)
-    recipe = named_recipe(recipe_name, epochs=epochs, batch_size=batch_size)
-    backup = backup_for(recipe, seed, output)
-    _announce_discarded(backup, output, resume)
-    with _progress(recipe.epochs) as on_epoch, _resume_hint(backup, output):
-        training = train(recipe, seed, output, data=data, resume=resume, on_epoch=on_epoch)
+    files = [options.output / MODEL_FILE, options.output / RECORD_FILE]
+    check_outputs(files, [options.data], overwrite=options.overwrite)
+    recipe = named_recipe(recipe_name, epochs=options.epochs, batch_size=options.batch_size)
+    backup = backup_for(recipe, options.seed, options.output)
+    _announce_discarded(backup, options)
+    with _bars("epoch") as show, _resume_hint(backup, options.output):
+        training = train(
+            recipe,
+            options.seed,
+            options.output,
+            data=options.data,
+            resume=options.resume,
+            on_epoch=lambda epoch, figures: show("training", epoch, recipe.epochs, figures),
+        )
     click.echo(_summary(training.record, training.files))
 
 
-def _train_seeds(
-    recipe_name: str,
-    epochs: int | None,
-    batch_size: int | None,
-    seeds: range,
-    data: Path | None,
-    output: Path,
-    overwrite: bool,
-    resume: bool,
-) -> None:
-    from fmnist_train.fit import (
-        MODEL_FILE,
-        RECORD_FILE,
-        SEEDS_FILE,
-        backup_for,
-        keep_chosen,
-        seed_figures,
-        seed_folder,
-        train_seeds,
-    )
+def _train_seeds(options: _Options, recipe_name: str, seeds: range) -> None:
+    from fmnist_train import fit
     from fmnist_train.recipes import named_recipe
 
-    folders = [output, *(seed_folder(output, seed) for seed in seeds)]
-    files = [folder / name for folder in folders for name in (MODEL_FILE, RECORD_FILE)]
-    check_outputs([*files, output / SEEDS_FILE], [data], overwrite=overwrite)
-    recipe = named_recipe(recipe_name, epochs=epochs, batch_size=batch_size)
+    folders = [options.output, *(fit.seed_folder(options.output, seed) for seed in seeds)]
+    files = [folder / name for folder in folders for name in (fit.MODEL_FILE, fit.RECORD_FILE)]
+    check_outputs([*files, options.output / fit.SEEDS_FILE], [options.data], overwrite=options.overwrite)
+    recipe = named_recipe(recipe_name, epochs=options.epochs, batch_size=options.batch_size)
     last: list[Backup] = []
 
     def on_seed(seed: int) -> OnEpoch:
         """Say which seed is trained, then a line now and then: several bars would only follow each other."""
-        last[:] = [backup_for(recipe, seed, seed_folder(output, seed))]
+        last[:] = [fit.backup_for(recipe, seed, fit.seed_folder(options.output, seed))]
         note(f"seed {seed}")
-        return partial(_note_epoch, recipe.epochs, max(1, recipe.epochs // LINES_A_RUN))
+        note_figures = _notes("epoch")
+        return lambda epoch, figures: note_figures(epoch, recipe.epochs, figures)
 
-    with _resume_hint(last, output):
-        trainings = train_seeds(recipe, seeds, output, data=data, resume=resume, on_seed=on_seed)
-    written = keep_chosen(output, trainings)
-    click.echo(_seed_table(seed_figures(trainings)))
+    with _resume_hint(last, options.output):
+        trainings = fit.train_seeds(
+            recipe, seeds, options.output, data=options.data, resume=options.resume, on_seed=on_seed
+        )
+    written = fit.keep_chosen(options.output, trainings)
+    click.echo(_seed_table(fit.seed_figures(trainings)))
     click.echo("wrote " + ", ".join(str(path) for path in written))
 
 
-def _announce_discarded(backup: Backup, output: Path, resume: bool) -> None:
-    if not resume and backup.exists():
-        note(f"discarding the interrupted training in {output} (--resume would go on with it)")
+def _announce_discarded(backup: Backup, options: _Options) -> None:
+    if not options.resume and backup.exists():
+        note(f"discarding the interrupted training in {options.output} (--resume would go on with it)")
 
 
 @contextmanager
-def _progress(epochs: int) -> Iterator[OnEpoch]:
-    """Show a bar on a terminal, else a line now and then; nothing with -q."""
-    if shows_progress():
-        with progress_bar("training", epochs, _brief) as bar:
-            yield lambda epoch, figures: bar.update(epoch - bar.pos, figures)
-    else:
-        yield partial(_note_epoch, epochs, max(1, epochs // LINES_A_RUN))
-
-
-@contextmanager
-def _bars() -> Iterator[Show]:
+def _bars(unit: str) -> Iterator[Show]:
     """Show a bar for each phase on a terminal, else a line a tenth; called with phase, done, total and figures."""
     with ExitStack() as bars:
         bar: Any = None
-        current, shown, tenth = "", 0.0, 0
+        current, shown = "", 0.0
+        note_figures = _notes(unit)
 
         def show(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
             nonlocal bar, current, shown
@@ -271,18 +252,24 @@ def _bars() -> Iterator[Show]:
             shown = time.monotonic()
             bar.update(done - bar.pos, figures)
 
-        def tell(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-            nonlocal tenth
-            if "val_loss" in figures and done * LINES_A_RUN // total > tenth:
-                tenth = done * LINES_A_RUN // total
-                note(f"{phase}, step {done:,} of {total:,}: {_figures(figures)}")
+        def tell(_phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+            if unit == "epoch" or "val_loss" in figures:
+                note_figures(done, total, figures)
 
         yield show if shows_progress() else tell
 
 
-def _note_epoch(epochs: int, every: int, epoch: int, figures: Mapping[str, float]) -> None:
-    if epoch % every == 0 or epoch == epochs:
-        note(f"epoch {epoch}/{epochs}: {_figures(figures)}")
+def _notes(unit: str) -> Callable[[int, int, Mapping[str, float]], None]:
+    """Return what notes figures about LINES_A_RUN times in a run; called with done, total and figures."""
+    tenth = 0
+
+    def note_figures(done: int, total: int, figures: Mapping[str, float]) -> None:
+        nonlocal tenth
+        if done * LINES_A_RUN // total > tenth:
+            tenth = done * LINES_A_RUN // total
+            note(f"{unit} {done:,}/{total:,}: {_figures(figures)}")
+
+    return note_figures
 
 
 def _brief(figures: Mapping[str, float]) -> str:

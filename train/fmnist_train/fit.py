@@ -26,7 +26,7 @@ from fmnist_train.mlp import (
     training_batches,
 )
 from fmnist_train.recipes import Recipe
-from fmnist_train.record import SCHEMA_VERSION, Outcome, build_record, keras_file, record_text, settings, versions
+from fmnist_train.record import SCHEMA_VERSION, Outcome, Training, build_record, settings, versions, write_training
 
 MODEL_FILE: Final = f"{NAME}.keras"
 RECORD_FILE: Final = "training.json"
@@ -44,14 +44,6 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 """Called after each epoch with its number, counted from 1, and its losses and accuracies."""
 OnSeed = Callable[[int], OnEpoch]
 """Called before each training with its seed; returns what is told of its epochs."""
-
-
-@dataclass(frozen=True, eq=False)
-class Training:
-    """A finished training and where its files lie."""
-
-    record: dict[str, Any]
-    files: tuple[Path, ...]
 
 
 def backup_for(recipe: Recipe, seed: int, output: Path) -> Backup:
@@ -80,17 +72,13 @@ def train(
     training_data = load_training_data(recipe, data)
     if not resume:
         backup.begin()
-    try:
+    with backup.kept_if_useful():
         model = fit(recipe, training_data, seed, backup, history, on_epoch)
-    except BaseException:
-        if not backup.exists():  # no epoch was finished: what there is is of no use
-            backup.discard()
-        raise
     outcome = _finish(model, recipe, training_data, load_split("test", data), history)
     record = build_record(recipe, seed, outcome)
-    files = _write(model, record, output)
+    training = write_training(model, record, output / MODEL_FILE, output / RECORD_FILE)
     backup.discard()
-    return Training(record, files)
+    return training
 
 
 def _finish(model: Any, recipe: Recipe, data: TrainingData, test: Split, history: History) -> Outcome:
@@ -110,18 +98,6 @@ def _finish(model: Any, recipe: Recipe, data: TrainingData, test: Split, history
 
 def _parameters(model: Any) -> int:
     return sum(int(np.prod(weight.shape)) for weight in model.get_weights())
-
-
-def _write(model: Any, record: dict[str, Any], output: Path) -> tuple[Path, ...]:
-    """Write the model last: where a new model lies, its record lies too."""
-    text = record_text(record)
-    contents: dict[str, bytes | str] = {
-        RECORD_FILE: text,
-        MODEL_FILE: keras_file(model, text),
-    }
-    for name, content in contents.items():
-        write_atomically(output / name, content)
-    return tuple(output / name for name in reversed(contents))
 
 
 def seed_folder(output: Path, seed: int) -> Path:

@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fmnist_edge.atomic import write_atomically
 from fmnist_edge.dataset import SHA256, Split, load_split
 from fmnist_edge.errors import DataError
 from fmnist_edge.model_info import LABELS, OUTPUT_NAME
@@ -25,7 +24,7 @@ from fmnist_train.calibration import calibration_error, confidence_for, fit_part
 from fmnist_train.cnn import NAME, build_cnn, build_cnn_training_model, partial_label_loss
 from fmnist_train.mlp import EpochClock
 from fmnist_train.recipes import PhotoRecipe
-from fmnist_train.record import FIGURE_DIGITS, SCHEMA_VERSION, keras_file, record_text, versions
+from fmnist_train.record import FIGURE_DIGITS, SCHEMA_VERSION, Training, versions, write_training
 from fmnist_train.stock import Stock, load_stock
 
 MODEL_FILE: Final = f"{NAME}.keras"
@@ -59,14 +58,6 @@ class HeldOut:
         return result
 
 
-@dataclass(frozen=True, eq=False)
-class PhotoTraining:
-    """A finished training and where its files lie."""
-
-    record: dict[str, Any]
-    files: tuple[Path, ...]
-
-
 def photo_backup(recipe: PhotoRecipe, seed: int, output: Path) -> Backup:
     """Return the backup of this training in an output folder, whether or not it exists yet."""
     return Backup(output / BACKUP_FOLDER, {**asdict(recipe), "seed": seed, **versions()})
@@ -82,7 +73,7 @@ def train_photo(
     resume: bool = False,
     on_read: OnRead = lambda _done, _total: None,
     on_step: OnStep = lambda _step, _figures: None,
-) -> PhotoTraining:
+) -> Training:
     """Train the photo model on collections of pictures and write `fmnist-photo.keras` and its record into `output`.
 
     Files of an earlier training are replaced at the end. Raises
@@ -95,18 +86,14 @@ def train_photo(
     _require_classes(kept)
     if not resume:
         backup.begin()
-    try:
+    with backup.kept_if_useful():
         images = load_split("train", data)
         stock, held_out = _read(recipe, seed, kept, out, images, on_read)
         model = _fit(recipe, seed, stock, held_out, backup, history, on_step)
-    except BaseException:
-        if not backup.exists():  # no epoch was finished: what there is is of no use
-            backup.discard()
-        raise
     record = _record(recipe, seed, pictures, _calibrate(model, recipe, held_out), history, model)
-    files = _write(model, record, output)
+    training = write_training(model, record, output / MODEL_FILE, output / RECORD_FILE)
     backup.discard()
-    return PhotoTraining(record, files)
+    return training
 
 
 def _require_classes(pictures: Sequence[Picture]) -> None:
@@ -355,11 +342,3 @@ def _training_data(pictures: Sequence[Picture]) -> list[dict[str, Any]]:
         {"name": name, "pictures": counts[name], "sha256_of_labels": digests[name].hexdigest()}
         for name in sorted(counts)
     ]
-
-
-def _write(model: Any, record: dict[str, Any], output: Path) -> tuple[Path, ...]:
-    """Write the model last: where a new model lies, its record lies too."""
-    text = record_text(record)
-    write_atomically(output / RECORD_FILE, text)
-    write_atomically(output / MODEL_FILE, keras_file(model, text))
-    return output / MODEL_FILE, output / RECORD_FILE

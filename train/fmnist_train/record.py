@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from fmnist_edge.atomic import write_atomically
 from fmnist_edge.dataset import SHA256
 from fmnist_edge.model_info import IMAGE_SIDE, INPUT_NAME, LABELS, OUTPUT_NAME
 from fmnist_train.backup import History
@@ -28,6 +29,14 @@ FIGURE_DIGITS: Final = 6
 RECORD_MEMBER: Final = "training.json"
 _OBJECT: Final = "shared_object_id"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip archive can hold
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A finished training: its record, and where the model and the record lie."""
+
+    record: dict[str, Any]
+    files: tuple[Path, Path]
 
 
 @dataclass(frozen=True)
@@ -85,9 +94,12 @@ def build_record(recipe: Recipe, seed: int, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def record_text(record: dict[str, Any]) -> str:
-    """Return a record as the text of its file."""
-    return json.dumps(record, indent=2) + "\n"
+def write_training(model: Any, record: dict[str, Any], model_file: Path, record_file: Path) -> Training:
+    """Write the record, then the model: where a new model lies, its record lies too. Raises OutputError."""
+    text = json.dumps(record, indent=2) + "\n"
+    write_atomically(record_file, text)
+    write_atomically(model_file, keras_file(model, text))
+    return Training(record, (model_file, record_file))
 
 
 def _network(parameters: int) -> dict[str, Any]:
