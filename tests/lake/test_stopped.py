@@ -66,9 +66,23 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing(images: Path, plain: 
     assert_same(rows_of(tmp_path / "out"), plain)
 
 
+# Put before the libraries of every process: whoever opens one of the images is killed or stopped.
+SIGNALLED_BY_AN_IMAGE = """
+import os, sys
+sys.addaudithook(lambda event, args: event == "open" and "000050.png" in str(args[0]) and os.kill(os.getpid(), SIGNAL))
+"""
+
+
+def signalled_by_an_image(folder: Path, number: signal.Signals) -> str:
+    """Return the PYTHONPATH with which a worker gets a signal at one of the images."""
+    (folder / "sitecustomize.py").write_text(SIGNALLED_BY_AN_IMAGE.replace("SIGNAL", str(int(number))))
+    return f"{folder}:{os.environ.get('PYTHONPATH', '')}"
+
+
 def test_ctrl_c_ends_it_and_leaves_whole_files(images: Path, plain: Rows, tmp_path: Path) -> None:
     arguments = (images, "--out", tmp_path / "out", "--workers", 2, "--batch-size", 8)
-    with start(*arguments) as process:
+    # One worker stops in the middle, so that the run can't be over before Ctrl-C comes.
+    with start(*arguments, PYTHONPATH=signalled_by_an_image(tmp_path, signal.SIGSTOP)) as process:
         done = tmp_path / "out" / "_run" / "done" / "0"
         wait_for(lambda: len(set(done.glob("*.parquet")) - set(done.glob("*.pending.parquet"))) >= 2, process)
         process.send_signal(signal.SIGINT)
@@ -114,13 +128,6 @@ else:
 """
 
 
-# Put before the libraries of every process: whoever opens one of the images dies.
-KILLED_BY_AN_IMAGE = """
-import os, sys
-sys.addaudithook(lambda event, args: event == "open" and "000050.png" in str(args[0]) and os.kill(os.getpid(), 9))
-"""
-
-
 def killed_at_a_commit(folder: Path, *, copied: bool, with_driver: bool) -> str:
     """Return the PYTHONPATH with which all processes end at a commit, or a worker alone, once."""
     program = KILLED_AT_A_COMMIT.replace("{copied}", str(copied)).replace("{with_driver}", str(with_driver))
@@ -154,8 +161,7 @@ def test_a_worker_killed_between_a_result_file_and_its_checkpoint_gives_no_row_t
 
 
 def test_an_image_that_kills_its_worker_each_time_ends_the_run(images: Path, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(KILLED_BY_AN_IMAGE)
-    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    path = signalled_by_an_image(tmp_path, signal.SIGKILL)
     code, said = run(images, "--out", tmp_path / "out", "--workers", 1, "--batch-size", 20, PYTHONPATH=path)
     assert code == 3, said
     assert len(said.splitlines()) == 1
