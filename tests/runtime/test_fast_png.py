@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -116,9 +116,10 @@ CLASSIFIER = Classifier()
 
 
 @settings(max_examples=60)
-@given(arrays(np.uint8, st.tuples(st.integers(1, 28), st.integers(1, 28)), elements=st.integers(120, 136)))
+@given(arrays(np.uint8, st.tuples(st.integers(1, 28), st.integers(1, 28)), elements=st.integers(100, 156)))
 def test_the_background_is_the_mean_of_the_outermost_pixels(image: np.ndarray) -> None:
     outermost = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
+    assume(int(outermost.max()) - int(outermost.min()) > 32 or min(image.shape) < 5)  # else it may be a frame
     expected = image if outermost.mean() <= 127.5 else 255 - image
     assert np.array_equal(on_dark_background(image), expected)
 
