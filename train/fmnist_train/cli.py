@@ -108,7 +108,7 @@ def train(
 
     The classifier's recipe `default` made the shipped model (five to ten minutes on one core); `tutorial` is
     the ten epochs of the tutorial that this project grew from (under a minute). The photo model (--part photo) takes
-    about half an hour on two cores. Needs the extra [train].
+    about 40 minutes on two cores. Needs the extra [train].
     """
     options = _Options(epochs, batch_size, seed, data, output, overwrite, resume)
     if part == "photo":
